@@ -1,0 +1,98 @@
+"""Turn the options into Django's settings. What protects kb is in config/security.py."""
+
+from typing import Any
+
+from config.options import PROJECT, options
+from config.security import *  # noqa: F403  (flat settings; the names are in one visible place there)
+
+# --- Parts --------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "kb",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [PROJECT / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Data ---------------------------------------------------------------------------------------------------
+def _databases() -> dict[str, dict[str, Any]]:
+    from psycopg.conninfo import conninfo_to_dict
+
+    url = options.DATABASE_URL.get_secret_value() if options.DATABASE_URL else ""
+    parts = conninfo_to_dict(url)
+    one = {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.get("dbname", "kb"),
+        "USER": parts.get("user", ""),
+        "PASSWORD": parts.get("password", ""),
+        "HOST": parts.get("host", ""),
+        "PORT": parts.get("port", ""),
+    }
+    return {"default": one, "reading": {**one, "TEST": {"MIRROR": "default"}}}
+
+
+DATABASES = _databases()
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Language and time --------------------------------------------------------------------------------------
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = options.KB_TIME_ZONE
+
+# --- Static files -------------------------------------------------------------------------------------------
+STATIC_URL = "/static/"
+STATIC_ROOT = options.KB_DATA_DIR / "static"
+_static_storage = "django.contrib.staticfiles.storage.StaticFilesStorage"
+if not options.local:
+    _static_storage = "whitenoise.storage.CompressedManifestStaticFilesStorage"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": _static_storage},
+}
+# On one's own machine files come straight from the apps, without collecting them.
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = options.local
+
+# --- kb -----------------------------------------------------------------------------------------------------
+KB_QUICKSTART = options.KB_QUICKSTART
+KB_DATA_DIR = options.KB_DATA_DIR
+KB_READ_ACCESS = options.KB_READ_ACCESS
+KB_IMAGE_HOSTS = options.KB_IMAGE_HOSTS
+KB_ALLOW_SELF_APPROVAL = options.KB_ALLOW_SELF_APPROVAL
+KB_SCORE_THRESHOLD = options.KB_SCORE_THRESHOLD
+KB_FLAG_RULES_OFF = options.KB_FLAG_RULES_OFF
+KB_API_CACHE_CONTROL = options.KB_API_CACHE_CONTROL
+KB_SITE_NAME = options.KB_SITE_NAME

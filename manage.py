@@ -1,0 +1,27 @@
+#!/usr/bin/env python3
+"""Turn a command line into one of kb's operator commands."""
+
+import os
+import sys
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import execute_from_command_line
+
+
+def main(arguments: list[str]) -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    if arguments[1:2] == ["quickstart"]:
+        # Before the settings load: it decides which of their defaults count.
+        os.environ.setdefault("KB_QUICKSTART", "true")
+    try:
+        from config.options import require_ready_to_serve
+
+        if arguments[1:2] == ["runserver"]:
+            require_ready_to_serve()
+    except ImproperlyConfigured as error:
+        sys.exit(f"kb cannot start.\n{error}")
+    execute_from_command_line(arguments)
+
+
+if __name__ == "__main__":
+    main(sys.argv)

@@ -1,0 +1,21 @@
+"""Turn production's defaults into settings for a test run, whatever the developer's shell holds."""
+
+import os
+
+_KEPT = {"DATABASE_URL", "READING_DATABASE_URL", "KB_DATA_DIR", "KB_DATABASE_POOL", "KB_BROWSER"}
+_NAMES = {"SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS"}
+for _name in [name for name in os.environ if name in _NAMES or name.startswith("KB_")]:
+    if _name not in _KEPT:
+        del os.environ[_name]
+
+# The test client and the live server speak plain http; tests/test_security.py looks at the rest of KB_HTTPS.
+os.environ["KB_HTTPS"] = "false"
+os.environ["SECRET_KEY"] = "for test runs alone: signs nothing that anybody else would believe"
+
+from config.settings import *  # noqa: E402, F403  (the environment comes first; these are that module's names)
+
+# Argon2 is slow on purpose, and tests log in thousands of times.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# Straight from the apps: a test run collects no files.
+STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}  # noqa: F405
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = True
