@@ -1,7 +1,81 @@
 """Turn a refused or failed request into its answer: problem+json under /api/, a page elsewhere."""
 
+import json
+import logging
+from http import HTTPStatus
+
 from django.http import HttpRequest, HttpResponse
+from django.template import TemplateDoesNotExist, loader
+
+logger = logging.getLogger("kb.errors")
+
+SENTENCES = {
+    HTTPStatus.BAD_REQUEST: "kb cannot make sense of this request.",
+    HTTPStatus.FORBIDDEN: "You may not do this.",
+    HTTPStatus.NOT_FOUND: "There is nothing here.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Something went wrong on our side. Try again; if it stays, name the "
+    "request id to whoever runs this site.",
+}
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return refuse(request, HTTPStatus.BAD_REQUEST)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return refuse(request, HTTPStatus.FORBIDDEN)
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return refuse(request, HTTPStatus.NOT_FOUND)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return refuse(request, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    return HttpResponse("This form is too old or came from elsewhere.", status=403, content_type="text/plain")
+    sentence = "The form is too old, or another site sent it. Go back, reload the page and send it again."
+    return refuse(request, HTTPStatus.FORBIDDEN, sentence)
+
+
+def refuse(request: HttpRequest, status: HTTPStatus, sentence: str = "") -> HttpResponse:
+    """Answer with this status in the form that the path calls for. Neither form quotes the request."""
+    sentence = sentence or SENTENCES[status]
+    make = _problem if request.path.startswith("/api/") else _page
+    response = make(request, status, sentence)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _problem(request: HttpRequest, status: HTTPStatus, sentence: str) -> HttpResponse:
+    body = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": sentence,
+        "request_id": _id(request),
+    }
+    return HttpResponse(json.dumps(body), status=status, content_type="application/problem+json")
+
+
+def _page(request: HttpRequest, status: HTTPStatus, sentence: str) -> HttpResponse:
+    context = {
+        "status": status.value,
+        "title": status.phrase,
+        "sentence": sentence,
+        "request_id": _id(request),
+    }
+    try:
+        # Without the request: its user would be a query, and the database may be what failed.
+        return HttpResponse(loader.render_to_string("kb/error.html", context), status=status)
+    except Exception as error:
+        if not isinstance(error, TemplateDoesNotExist):
+            logger.exception("The error page itself failed")
+        return HttpResponse(
+            f"{sentence}\nRequest id: {_id(request)}\n", status=status, content_type="text/plain"
+        )
+
+
+def _id(request: HttpRequest) -> str:
+    return getattr(request, "request_id", "-")

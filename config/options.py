@@ -4,7 +4,6 @@ Names that Django and hosting platforms already know (SECRET_KEY, DEBUG, ALLOWED
 DATABASE_URL) stay as they are, READING_DATABASE_URL follows them, and all others start with KB_.
 """
 
-import ipaddress
 import os
 import re
 import secrets
@@ -23,6 +22,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 PROJECT = Path(__file__).resolve().parent.parent
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 SHORTEST_KEY = 50
+
+
+# Also keeps a stray ";" or quote from writing into the Content-Security-Policy.
+_host = re.compile(r"(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?")
 
 
 class OptionError(ImproperlyConfigured):
@@ -44,6 +47,12 @@ def _split(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
+
+
+def _hosts(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(_host.fullmatch(value) for value in values):
+        raise ValueError("not all are host names")
+    return values
 
 
 def _postgresql_url(value: SecretStr | None) -> SecretStr | None:
@@ -81,8 +90,8 @@ class Options(BaseSettings):
         SecretStr | None,
         AfterValidator(_long_key),
         Option(
-            what="Signs sessions and links that reset a password. Needed to serve pages; whoever knows it can "
-            "log in as anybody",
+            what="Signs sessions and links that reset a password. Needed to serve pages; whoever knows it "
+            "can log in as anybody",
             expected=f"{SHORTEST_KEY} or more random characters",
             undo="set a new one; everybody has to log in again",
             shown_default="none; quickstart and DEBUG make one in KB_DATA_DIR",
@@ -91,8 +100,8 @@ class Options(BaseSettings):
     DEBUG: Annotated[
         bool,
         Option(
-            what="Developer's pages with code and values when something fails, static files without collecting "
-            "them. Never where others can reach it",
+            what="Pages with code and values when something fails, static files without collecting them. "
+            "Never where others can reach it",
             expected=SWITCH,
             undo="unset it and restart",
         ),
@@ -101,7 +110,7 @@ class Options(BaseSettings):
         Names,
         Option(
             what="Host names under which kb answers; others get a 400",
-            expected="host names with commas between them, such as kb.example.com; .example.com for all below it",
+            expected="host names with commas between them, such as kb.example.com",
             undo="remove the name and restart",
             local=",".join(LOOPBACK),
         ),
@@ -145,7 +154,7 @@ class Options(BaseSettings):
         int,
         Field(ge=0, le=200),
         Option(
-            what="Most connections that one process keeps to each database; 0: no pool, one connection a thread",
+            what="Most connections that one process keeps to each database; 0: no pool, one a thread",
             expected="a whole number from 0 to 200",
             undo="unset it and restart",
         ),
@@ -161,9 +170,10 @@ class Options(BaseSettings):
     ] = "authenticated"
     KB_IMAGE_HOSTS: Annotated[
         Names,
+        AfterValidator(_hosts),
         Option(
-            what="Hosts from which pages may load images over https; they learn who reads. Other images show as "
-            "caption, credit and link",
+            what="Hosts from which pages may load images over https; they learn who reads. Other images show "
+            "as caption, credit and link",
             expected="host names with commas between them, such as images.unsplash.com; no scheme, no path",
             undo="unset it and restart",
         ),
@@ -180,8 +190,8 @@ class Options(BaseSettings):
     KB_BEHIND_PROXY: Annotated[
         bool,
         Option(
-            what="Believe X-Forwarded-Proto and X-Request-ID. Only behind a proxy that sets both itself; without "
-            "it a TLS-ending proxy makes a redirect loop",
+            what="Believe X-Forwarded-Proto and X-Request-ID. Only behind a proxy that sets both itself; "
+            "without it a TLS-ending proxy makes a redirect loop",
             expected=SWITCH,
             undo="unset it and restart",
         ),
@@ -304,7 +314,8 @@ class Options(BaseSettings):
         strangers = sorted(set(self.ALLOWED_HOSTS) - set(LOOPBACK))
         if self.KB_QUICKSTART and strangers:
             raise ValueError(
-                f"ALLOWED_HOSTS: got {', '.join(strangers)}, expected only loopback names while KB_QUICKSTART is on"
+                f"ALLOWED_HOSTS: got {', '.join(strangers)}, expected only loopback names while "
+                "KB_QUICKSTART is on; unset one of the two and start again."
             )
         return self
 
@@ -314,7 +325,7 @@ class Options(BaseSettings):
         return self.DEBUG or self.KB_QUICKSTART
 
     def secret_key(self) -> str:
-        """The key, a kept random one on one's own machine, or "" where only commands run that sign nothing."""
+        """The key, a kept random one on one's own machine, or "" for commands that sign nothing."""
         if self.SECRET_KEY:
             return self.SECRET_KEY.get_secret_value()
         return kept_key(self.KB_DATA_DIR / "secret-key") if self.local else ""
@@ -327,6 +338,28 @@ def declared() -> dict[str, Option]:
 
 def _option(field: FieldInfo) -> Option:
     return next(part for part in field.metadata if isinstance(part, Option))
+
+
+def default_text(name: str) -> str:
+    """The default as the operator would write it, and what counts instead on one's own machine."""
+    option = declared()[name]
+    text = option.shown_default or value_text(Options.model_fields[name].default)
+    return text if option.local is None else f"{text}; {option.local} with quickstart or DEBUG"
+
+
+def value_text(value: object) -> str:
+    """A value as the operator would write it; of a secret only that there is one."""
+    match value:
+        case None | ():
+            return "none"
+        case bool():
+            return str(value).lower()
+        case tuple():
+            return ",".join(value)
+        case SecretStr():
+            return "set, not shown"
+        case _:
+            return str(value)
 
 
 def load() -> Options:
@@ -368,8 +401,13 @@ options = load()
 def require_ready_to_serve() -> None:
     """Raise OptionError if what serving needs beyond running commands is missing."""
     needed = {"SECRET_KEY": options.secret_key(), "ALLOWED_HOSTS": options.ALLOWED_HOSTS}
-    missing = [f"{name} is not set, expected {declared()[name].expected}." for name, value in needed.items() if not value]
-    if missing:
-        raise OptionError(
-            "\n".join(missing) + "\nTo try kb on this machine run `python manage.py quickstart`: it needs no settings."
-        )
+    lines = [
+        f"{name} is not set, expected {declared()[name].expected}."
+        for name, value in needed.items()
+        if not value
+    ]
+    if not options.local and not (options.KB_DATA_DIR / "static" / "staticfiles.json").exists():
+        lines.append("Static files are not collected: run `python manage.py collectstatic --no-input` first.")
+    if lines:
+        lines.append("To try kb on this machine run `python manage.py quickstart`: it needs no settings.")
+        raise OptionError("\n".join(lines))

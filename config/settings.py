@@ -1,7 +1,7 @@
 """Turn the options into Django's settings. What protects kb is in config/security.py."""
 
-from typing import Any
-
+from config.database import databases
+from config.logs import logging_settings
 from config.options import PROJECT, options
 from config.security import *  # noqa: F403  (flat settings; the names are in one visible place there)
 
@@ -21,7 +21,12 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
 ]
 MIDDLEWARE = [
+    "config.logs.RequestLogMiddleware",  # outermost: every answer has an id and a line
+    "config.middleware.ContentSecurityPolicyMiddleware",
+    "config.middleware.ResponseHeadersMiddleware",
+    "config.health.ProbeMiddleware",  # before the host check and the redirect to https
     "django.middleware.security.SecurityMiddleware",
+    "config.middleware.BodyLimitMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -47,25 +52,19 @@ TEMPLATES = [
     },
 ]
 
+
 # --- Data ---------------------------------------------------------------------------------------------------
-def _databases() -> dict[str, dict[str, Any]]:
-    from psycopg.conninfo import conninfo_to_dict
-
-    url = options.DATABASE_URL.get_secret_value() if options.DATABASE_URL else ""
-    parts = conninfo_to_dict(url)
-    one = {
-        "ENGINE": "django.db.backends.postgresql",
-        "NAME": parts.get("dbname", "kb"),
-        "USER": parts.get("user", ""),
-        "PASSWORD": parts.get("password", ""),
-        "HOST": parts.get("host", ""),
-        "PORT": parts.get("port", ""),
-    }
-    return {"default": one, "reading": {**one, "TEST": {"MIRROR": "default"}}}
-
-
-DATABASES = _databases()
+DATABASES = databases(
+    database_url=options.DATABASE_URL.get_secret_value() if options.DATABASE_URL else None,
+    reading_url=options.READING_DATABASE_URL.get_secret_value() if options.READING_DATABASE_URL else None,
+    data_dir=options.KB_DATA_DIR,
+    pool_size=options.KB_DATABASE_POOL,
+)
+DATABASE_ROUTERS = ["config.database.ReadingRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Log ----------------------------------------------------------------------------------------------------
+LOGGING = logging_settings(options.KB_LOG_FORMAT, options.KB_LOG_LEVEL)
 
 # --- Language and time --------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en-us"

@@ -13,3 +13,8 @@ for _door, _prefix in (("kb.api.urls", "api/v1/"), ("kb.site.urls", "")):
         _found = None
     if _found:
         urlpatterns.append(path(_prefix, include(_door)))
+
+handler400 = "config.errors.bad_request"
+handler403 = "config.errors.permission_denied"
+handler404 = "config.errors.page_not_found"
+handler500 = "config.errors.server_error"

@@ -6,7 +6,7 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-from config.options import require_ready_to_serve  # noqa: E402  (the settings module must be named first)
+from config.options import require_ready_to_serve
 
 require_ready_to_serve()
 application = get_wsgi_application()

@@ -1,0 +1,89 @@
+"""Turn the promises of config/security.py that Django 5.2 has no middleware for into headers and refusals."""
+
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+
+from django.conf import settings
+from django.core.exceptions import MiddlewareNotUsed
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from config import errors
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+Policy = Mapping[str, Sequence[str]]
+
+
+class ContentSecurityPolicyMiddleware:
+    """Send SECURE_CSP and SECURE_CSP_REPORT_ONLY as Django 6's middleware of this name does.
+
+    A header that a view set itself stays; an empty policy sends none. On Django 6, name
+    django.middleware.csp.ContentSecurityPolicyMiddleware in MIDDLEWARE instead and delete this class.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        self.headers = {
+            "Content-Security-Policy": policy_text(settings.SECURE_CSP),
+            "Content-Security-Policy-Report-Only": policy_text(settings.SECURE_CSP_REPORT_ONLY),
+        }
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        if is_debug_page(response):
+            return response
+        for name, policy in self.headers.items():
+            if policy:
+                response.headers.setdefault(name, policy)
+        return response
+
+
+def policy_text(policy: Policy) -> str:
+    """The header's value: directives in their order, each followed by its sources."""
+    return "; ".join(" ".join([directive, *sources]) for directive, sources in policy.items())
+
+
+def is_debug_page(response: HttpResponseBase) -> bool:
+    """Whether this may be one of Django's pages for developers, whose styles and scripts are inline."""
+    return settings.DEBUG and response.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.INTERNAL_SERVER_ERROR}
+
+
+class ResponseHeadersMiddleware:
+    """Send the headers of config/security.py that Django has no setting for."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        self.headers = {
+            "Permissions-Policy": settings.PERMISSIONS_POLICY,
+            "Cross-Origin-Resource-Policy": settings.CROSS_ORIGIN_RESOURCE_POLICY,
+        }
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        for name, value in self.headers.items():
+            response.headers.setdefault(name, value)
+        return response
+
+
+class BodyLimitMiddleware:
+    """Refuse a body that announces more than DATA_UPLOAD_MAX_MEMORY_SIZE before any of it is read.
+
+    Django's own limit leaves out files. A WSGI request reads no further than its Content-Length.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        if settings.DATA_UPLOAD_MAX_MEMORY_SIZE is None:
+            raise MiddlewareNotUsed
+        self.get_response = get_response
+        self.limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        announced = request.META.get("CONTENT_LENGTH") or "0"
+        if not announced.isdecimal():
+            return errors.refuse(
+                request, HTTPStatus.BAD_REQUEST, "The Content-Length header is no whole number."
+            )
+        if int(announced) > self.limit:
+            sentence = f"The request is larger than {self.limit // 2**20} MiB: send less at once."
+            return errors.refuse(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence)
+        return self.get_response(request)
