@@ -103,9 +103,9 @@ time[title] { text-decoration: underline dotted; text-decoration-thickness: 1px;
 .facts > div { display: contents; }
 .facts dt { max-inline-size: 144px; }
 .facts dd { font-variant-numeric: tabular-nums; }
-.outline { display: grid; gap: 8px; }
+.outline { display: grid; gap: 8px 24px; }
 .outline dt { font-size: 12px; line-height: 16px; }
-.outline dt::first-letter, .cap::first-letter { text-transform: uppercase; }
+dt::first-letter, .cap::first-letter { text-transform: uppercase; }
 .meters { display: grid; gap: 8px 24px; }
 .meter { display: grid; grid-template-columns: 1fr auto; gap: 4px 8px; }
 .meter .value { font-variant-numeric: tabular-nums; }
@@ -149,7 +149,7 @@ button.quiet { min-block-size: 24px; padding: 0; border: 0; background: none; co
   @keyframes breathe { to { opacity: .25; } }
 }
 @container (min-width: 560px) {
-  .facts.wide, .meters, .figures { grid-template-columns: 1fr 1fr; }
+  .facts.wide, .meters, .figures, .outline { grid-template-columns: 1fr 1fr; }
   .facts.wide { gap: 4px 32px; }
   .facts.wide > div { display: grid; grid-template-columns: 112px minmax(0, 1fr); gap: 0 16px; }
 }
@@ -437,7 +437,7 @@ class KbMetaBox extends HTMLElement {
       this.#summary(meta),
       this.#facts(meta),
       this.#checklist(meta),
-      this.#section("AI brief", make("p", { class: "text" }, asText(meta.ai_brief)), asText(meta.ai_brief)),
+      this.#section("AI brief", make("p", { class: "text cap" }, asText(meta.ai_brief))),
       this.#outline(meta),
       this.#section("Owner, result and rollback", facts([
         ["Owner", asText(meta.owner)],
@@ -639,7 +639,7 @@ class KbMetaBox extends HTMLElement {
       record && make("div", {}, record),
       payload && make("div", {}, this.#heading(1, "Payload"), payload),
       notes.length && make("div", {}, this.#heading(1, "Notes"),
-        make("ul", { class: "notes", role: "list" }, notes.map((note) => make("li", {}, note)))),
+        make("ul", { class: "notes", role: "list" }, notes.map((note) => make("li", { class: "cap" }, note)))),
     ].filter(Boolean);
     if (!inside.length) return null;
     return make("details", { part: "details" }, make("summary", {}, "Record and source"), make("div", { class: "inside" }, inside));
@@ -761,7 +761,9 @@ class Ticks {
 
 function refusal(answer) {
   const { status } = answer;
-  const fail = (kind, message, hint) => new LoadError(kind, message, hint, status);
+  const request = answer.headers.get("X-Request-ID");
+  const named = request ? ` Request ${request.slice(0, 64)}.` : "";
+  const fail = (kind, message, hint) => new LoadError(kind, message, hint + named, status);
   if (status === 401 || status === 403) return fail("signin", "You need to sign in to see this.", "Sign in, then try again.");
   if (status === 404) return fail("missing", "There is nothing published here.", "The note may have been withdrawn or renamed.");
   if (status === 429) return fail("busy", "Too many requests.", waitFor(answer.headers.get("Retry-After")));

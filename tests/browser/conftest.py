@@ -1,0 +1,107 @@
+"""Give browser tests a real Chromium and fail any page that complains: console, scripts, policy, dialogs."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Dialog, Locator, Page, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",  # containers and CI run as root, where Chromium's sandbox refuses to start
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# Runs before any script of a page; the binding below carries each report out.
+REPORT_VIOLATIONS = """
+addEventListener("securitypolicyviolation", (event) => {
+  window.kbViolation(`${event.violatedDirective} blocked ${event.blockedURI} ${event.sample}`);
+}, true);
+"""
+
+
+class Troubles:
+    """What pages complained about; `expect` names a pattern that the test means to provoke."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.expected: list[str] = []
+
+    def expect(self, pattern: str) -> None:
+        self.expected.append(pattern)
+
+    def unexpected(self) -> list[str]:
+        return [
+            trouble for trouble in self.seen if not any(re.search(known, trouble) for known in self.expected)
+        ]
+
+    def watch(self, context: BrowserContext) -> None:
+        context.on(
+            "console", lambda message: self._add("console", message.text) if message.type == "error" else None
+        )
+        context.on("weberror", lambda error: self._add("script", str(error.error)))
+        context.on("dialog", self._dismiss)
+        context.expose_binding("kbViolation", lambda _source, report: self._add("policy", report))
+        context.add_init_script(REPORT_VIOLATIONS)
+
+    def _add(self, kind: str, text: str) -> None:
+        self.seen.append(f"{kind}: {text}")
+
+    def _dismiss(self, dialog: Dialog) -> None:
+        self._add("dialog", f"{dialog.type} {dialog.message}")
+        dialog.dismiss()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    path = os.environ.get("KB_BROWSER") or next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        reason = f"no browser: none of {', '.join(NAMES)} is on PATH and KB_BROWSER names none"
+        if os.environ.get("KB_BROWSER_REQUIRED") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        # Playwright keeps an event loop in this thread, in which Django would refuse every query.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def troubles() -> Troubles:
+    return Troubles()
+
+
+@pytest.fixture
+def page(chromium: Browser, troubles: Troubles) -> Iterator[Page]:
+    """A page in a fresh context; the test fails if it complains about anything that it did not expect."""
+    context = chromium.new_context(
+        viewport={"width": 1280, "height": 900}, locale="en-GB", timezone_id="UTC", color_scheme="light"
+    )
+    context.set_default_timeout(10_000)
+    troubles.watch(context)
+    page = context.new_page()
+    yield page
+    if not page.is_closed():
+        page.evaluate("() => new Promise((done) => setTimeout(done, 50))")  # reports arrive after their cause
+    context.close()
+    assert troubles.unexpected() == []
+
+
+@pytest.fixture
+def screenshot() -> Callable[[Page | Locator, str], None]:
+    """Save a picture under the folder that SCREENSHOTS_DIR names; without it, do nothing."""
+
+    def save(shown: Page | Locator, name: str) -> None:
+        if folder := os.environ.get("SCREENSHOTS_DIR"):
+            shown.screenshot(path=Path(folder) / f"{name}.png")
+
+    return save
