@@ -67,11 +67,13 @@ def _select_one(alias: str) -> str:
 
 
 def _migrations(alias: str) -> str:
-    missing = _last_migrations() - set(MigrationRecorder(connections[alias]).applied_migrations())
-    return f"{len(missing)} apps lack migrations: run manage.py migrate" if missing else "ok"
+    missing = last_migrations() - set(MigrationRecorder(connections[alias]).applied_migrations())
+    apps = len({app for app, _ in missing})
+    lack = "app lacks" if apps == 1 else "apps lack"
+    return f"{apps} {lack} migrations: run manage.py migrate" if apps else "ok"
 
 
 @cache
-def _last_migrations() -> frozenset[tuple[str, str]]:
+def last_migrations() -> frozenset[tuple[str, str]]:
     """The last migration of each app, which depends on all before it; read once, as code does not change."""
     return frozenset(MigrationLoader(None, ignore_no_migrations=True).graph.leaf_nodes())

@@ -4,6 +4,7 @@ Names that Django and hosting platforms already know (SECRET_KEY, DEBUG, ALLOWED
 DATABASE_URL) stay as they are, READING_DATABASE_URL follows them, and all others start with KB_.
 """
 
+import fcntl
 import os
 import re
 import secrets
@@ -112,7 +113,7 @@ class Options(BaseSettings):
             what="Host names under which kb answers; others get a 400",
             expected="host names with commas between them, such as kb.example.com",
             undo="remove the name and restart",
-            local=",".join(LOOPBACK),
+            local=", ".join(LOOPBACK),
         ),
     ] = ()
     CSRF_TRUSTED_ORIGINS: Annotated[
@@ -355,7 +356,7 @@ def value_text(value: object) -> str:
         case bool():
             return str(value).lower()
         case tuple():
-            return ",".join(value)
+            return ", ".join(value)
         case SecretStr():
             return "set, not shown"
         case _:
@@ -385,13 +386,15 @@ def _is_secret(name: str) -> bool:
 
 def kept_key(path: Path) -> str:
     """The random key in this file, made at the first call, readable by its owner alone."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="ascii").strip()
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(key := secrets.token_urlsafe(SHORTEST_KEY))
+    path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+    # Locked: of two processes that start at once, one makes the key and the other reads it whole.
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        key = file.read().strip()
+        if len(key) < SHORTEST_KEY:
+            file.seek(0)
+            file.write(key := secrets.token_urlsafe(SHORTEST_KEY))
+            file.truncate()
     return key
 
 

@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage, Error, Info, Tags, Warning, registe
 from config.options import declared, options
 
 # Of the tests and of .ci/run.
-NO_SETTINGS = {"KB_BROWSER"}
+NO_SETTINGS = {"KB_BROWSER", "KB_BROWSER_REQUIRED"}
 
 
 @register
@@ -89,7 +89,7 @@ def _installation() -> Iterator[CheckMessage]:
     if not options.DATABASE_URL:
         yield Warning(
             "DATABASE_URL is not set: the embedded database has no backups, no replica and no monitoring.",
-            hint="Set it to a PostgreSQL that is looked after, or silence this check if you do that yourself.",
+            hint="Set it to a PostgreSQL that is looked after, or look after it yourself.",
             id="kb.W006",
         )
     if settings.KB_READ_ACCESS == "public":

@@ -2,7 +2,14 @@
 
 import os
 
-_KEPT = {"DATABASE_URL", "READING_DATABASE_URL", "KB_DATA_DIR", "KB_DATABASE_POOL", "KB_BROWSER"}
+_KEPT = {
+    "DATABASE_URL",
+    "READING_DATABASE_URL",
+    "KB_DATA_DIR",
+    "KB_DATABASE_POOL",
+    "KB_BROWSER",
+    "KB_BROWSER_REQUIRED",
+}
 _NAMES = {"SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS"}
 for _name in [name for name in os.environ if name in _NAMES or name.startswith("KB_")]:
     if _name not in _KEPT:
