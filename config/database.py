@@ -1,11 +1,12 @@
 """Turn DATABASE_URL and READING_DATABASE_URL into Django's DATABASES: `default` and `reading`.
 
-`default` owns the tables. `reading` is the alias of the readers' doors and may SELECT the publication tables alone:
+`default` owns the tables. `reading` is the alias of the readers' doors and may SELECT the publication
+tables alone:
 
 - no DATABASE_URL: both are the embedded server, where kb_reading logs in by itself;
-- DATABASE_URL alone: `reading` logs in as the same user and takes on the role kb_reading at once. It forgets even after
-  `RESET ROLE`, but SQL that an attacker writes could say `SET ROLE NONE`; and a pooler between kb and PostgreSQL may
-  refuse the start option. A login of its own is stronger:
+- DATABASE_URL alone: `reading` logs in as the same user and takes on the role kb_reading at once. It
+  forgets even after `RESET ROLE`, but SQL that an attacker writes could say `SET ROLE NONE`; and a pooler
+  between kb and PostgreSQL may refuse the start option. A login of its own is stronger:
 - READING_DATABASE_URL: whatever it names, a login of its own or a replica.
 """
 
@@ -23,7 +24,7 @@ READING_OPTIONS = f"-c role={READING_ROLE} -c default_transaction_read_only=on"
 def databases(
     database_url: str | None, reading_url: str | None, data_dir: Path, pool_size: int
 ) -> dict[str, dict[str, Any]]:
-    """Give DATABASES; `pool_size` connections a process and alias are kept open, 0 connects anew each time."""
+    """Give DATABASES with at most `pool_size` connections a process and alias; 0 connects each time."""
     default = _parse("DATABASE_URL", database_url) if database_url else _embedded("kb", data_dir)
     if reading_url:
         reading = _parse("READING_DATABASE_URL", reading_url)
@@ -35,7 +36,7 @@ def databases(
 
 
 class ReadingRouter:
-    """Keep writes and migrations away from `reading`; reads go there only where code says `using("reading")`."""
+    """Keep writes and migrations away from `reading`; reads go there where code says `using("reading")`."""
 
     def db_for_write(self, model: type, **hints: Any) -> str:
         # Also for an object that was read there, whose save would otherwise go back to where it came from.
@@ -58,9 +59,10 @@ def _embedded(user: str, data_dir: Path) -> dict[str, Any]:
 
 
 def _parse(variable: str, url: str) -> dict[str, Any]:
-    """Read a PostgreSQL URL as libpq does: further options (sslmode, host=/socket/folder) stand after the `?`.
+    """Read a PostgreSQL URL as libpq does: options such as sslmode or host=/folder stand after the `?`.
 
-    Raises ImproperlyConfigured, which names the variable and shows nothing of a value that may hold a password.
+    Raises ImproperlyConfigured, which names the variable and shows nothing of a value that may hold a
+    password.
     """
     form = "postgresql://user:password@host:5432/database?sslmode=require"
     if not url.startswith(("postgres://", "postgresql://")):
@@ -73,7 +75,7 @@ def _parse(variable: str, url: str) -> dict[str, Any]:
     except psycopg.ProgrammingError:
         # libpq's own words may quote the password.
         raise ImproperlyConfigured(
-            f"{variable} is no valid PostgreSQL URL. Expected: {form}, with @ : / ? # % in user or password written "
+            f"{variable} is no valid PostgreSQL URL. Expected: {form}, with @ : / ? # % in a password as "
             "as %40 %3A %2F %3F %23 %25 and only options that libpq knows"
         ) from None
     if not parts.get("dbname"):

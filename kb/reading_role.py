@@ -1,8 +1,8 @@
-"""Turn the models that readers may see into the rights of the role kb_reading: SELECT on their tables, nothing else.
+"""Turn the models that readers may see into the rights of the role kb_reading: SELECT on their tables alone.
 
-A model says `readers_may_see = True`; every other table stays closed. Rights are compared with what the database's
-catalogue says and only differences become SQL, so that a second run does nothing. The role belongs to the whole
-cluster and the grants to one database: several kb databases on a cluster can share it.
+A model says `readers_may_see = True`; every other table stays closed. Rights are compared with what the
+database's catalogue says and only differences become SQL, so that a second run does nothing. The role
+belongs to the whole cluster and the grants to one database: several kb databases on a cluster can share it.
 
 PostgreSQL lets everybody make temporary tables; that right stays, for it shows nothing.
 """
@@ -35,15 +35,13 @@ _ROLE = """
 _GRANTS = """
     SELECT format('%%I.%%I', n.nspname, c.relname), c.relname, n.nspname = current_schema(), c.relkind = 'S',
            ARRAY(SELECT a.privilege_type FROM aclexplode(c.relacl) a WHERE a.grantee = r.oid),
-           EXISTS (SELECT FROM pg_attribute t, aclexplode(t.attacl) a WHERE t.attrelid = c.oid AND a.grantee = r.oid)
-    FROM pg_class c
-    JOIN pg_namespace n ON n.oid = c.relnamespace
-    LEFT JOIN pg_roles r ON r.rolname = %s
-    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-      AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%%'
-    ORDER BY 1
+           EXISTS (SELECT FROM pg_attribute t, aclexplode(t.attacl) a WHERE t.attrelid = c.oid AND a.grantee
+           = r.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_roles r ON
+           r.rolname = %s WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname <>
+           'information_schema' AND n.nspname NOT LIKE 'pg\\_%%' ORDER BY 1
 """
-# Asked by the reader itself, so that grants to PUBLIC and memberships count. What extensions bring holds no posts.
+# Asked by the reader itself, so that grants to PUBLIC and memberships count. What extensions bring holds no
+# posts.
 _SEEN = """
     SELECT c.relname, n.nspname = current_schema(), has_any_column_privilege(c.oid, 'SELECT'),
            has_any_column_privilege(c.oid, 'INSERT, UPDATE, REFERENCES')
@@ -68,7 +66,7 @@ def publication_tables() -> set[str]:
 
 
 def missing_sql(using: str = DEFAULT_DB_ALIAS) -> list[str]:
-    """List the statements between what the database grants now and what it should; [] when all is in place."""
+    """List the SQL between what the database grants now and what it should; [] when all is in place."""
     connection = connections[using]
     with connection.cursor() as cursor:
         cursor.execute(_ROLE, [READING_ROLE])
@@ -100,8 +98,8 @@ def for_the_administrator(statements: Sequence[str], using: str = DEFAULT_DB_ALI
     database = connections[using].settings_dict["NAME"]
     return "\n".join(
         [
-            f"The role {READING_ROLE}, under which readers' pages read, is not in place: this database user may not",
-            f"do that. An administrator of the server has to run, in the database {database}:",
+            f"The role {READING_ROLE}, under which readers' pages read, is not in place, and this user",
+            f"may not do that. An administrator of the server has to run, in the database {database}:",
             *(f"    {statement};" for statement in statements),
             "Then run: manage.py reading_role",
         ]
@@ -109,7 +107,7 @@ def for_the_administrator(statements: Sequence[str], using: str = DEFAULT_DB_ALI
 
 
 def connect(app: AppConfig) -> None:
-    """Keep the role's rights in step with the tables: after every migration, and watched by a system check."""
+    """Keep the role's rights in step with the tables after every migration; a system check watches them."""
     post_migrate.connect(_after_migrating, sender=app, dispatch_uid="kb.reading_role")
     checks.register(check, checks.Tags.database)
 
@@ -143,7 +141,7 @@ def _too_much(relations: list[tuple[Any, ...]]) -> list[checks.CheckMessage]:
         name for name, is_ours, may_select, _ in relations if may_select and not (is_ours and name in allowed)
     ]
     written = [name for name, _, _, may_write in relations if may_write]
-    found = []
+    found: list[checks.CheckMessage] = []
     hint = (
         f"Run manage.py reading_role, and let READING_DATABASE_URL, if set, log in as {READING_ROLE} or as a "
         "user whose only right is being a member of it."
@@ -177,11 +175,11 @@ def _role_sql(connection: BaseDatabaseWrapper, role: tuple[Any, ...] | None) -> 
 
 
 def _membership_sql(connection: BaseDatabaseWrapper, role_exists: bool) -> list[str]:
-    """Let the user that `reading` logs in as take on the role; from PostgreSQL 16 on without inheriting for the owner."""
+    """Let the user that `reading` logs in as take on the role; the owner needs not inherit its rights."""
     user = _reading_user() or connection.settings_dict["USER"]
     if user == READING_ROLE:
         return []
-    has_set_option = connection.pg_version >= 160000
+    has_set_option = connection.get_database_version() >= (16,)
     with connection.cursor() as cursor:
         cursor.execute("SELECT session_user")
         owner = cursor.fetchone()[0]
@@ -210,7 +208,8 @@ def _schema_sql(connection: BaseDatabaseWrapper, role: tuple[Any, ...] | None) -
     if not may_use:
         statements.append(f"GRANT USAGE ON SCHEMA {schema} TO {READING_ROLE}")
     if may_create:
-        # From PUBLIC too, as databases from before PostgreSQL 15 grant it; the owner may have lived on that grant.
+        # From PUBLIC too, as databases from before PostgreSQL 15 grant it; the owner may have lived on that
+        # grant.
         statements += [
             f"GRANT CREATE ON SCHEMA {schema} TO {owner}",
             f"REVOKE CREATE ON SCHEMA {schema} FROM {READING_ROLE}, PUBLIC",
@@ -221,13 +220,14 @@ def _schema_sql(connection: BaseDatabaseWrapper, role: tuple[Any, ...] | None) -
 def _table_sql(relations: list[tuple[Any, ...]]) -> list[str]:
     allowed = publication_tables()
     statements = []
-    for full_name, name, is_ours, is_sequence, granted, has_column_grants in relations:
+    for full_name, name, is_ours, is_sequence, privileges, has_column_grants in relations:
+        granted = set(privileges)
         wanted = {"SELECT"} if is_ours and name in allowed else set()
-        if set(granted) - wanted or has_column_grants:
+        if granted - wanted or has_column_grants:
             kind = "SEQUENCE" if is_sequence else "TABLE"
             statements.append(f"REVOKE ALL ON {kind} {full_name} FROM {READING_ROLE}")
-            granted = []
-        if wanted - set(granted):
+            granted.clear()
+        if wanted - granted:
             statements.append(f"GRANT SELECT ON TABLE {full_name} TO {READING_ROLE}")
     return statements
 

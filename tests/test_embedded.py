@@ -104,11 +104,11 @@ def _wait_until(condition: Any) -> None:
         time.sleep(0.02)
 
 
-# --- What it promises -------------------------------------------------------------------------------------------
+# --- What it promises ---
 
 
 def test_the_server_keeps_what_it_was_told_and_listens_to_no_network(server: EmbeddedServer):
-    names = "fsync full_page_writes data_checksums listen_addresses unix_socket_permissions".split()
+    names = ["fsync", "full_page_writes", "data_checksums", "listen_addresses", "unix_socket_permissions"]
 
     found = {name: _ask(server, f"SELECT current_setting('{name}')") for name in names}
 
@@ -170,8 +170,8 @@ def test_another_system_user_cannot_connect(server: EmbeddedServer):
 
 def test_the_owner_of_the_tables_is_no_superuser_and_the_reader_owns_nothing(server: EmbeddedServer):
     query = """
-        SELECT json_object_agg(rolname, ARRAY[rolsuper, rolcreaterole, rolcreatedb, rolbypassrls, rolreplication])
-        FROM pg_roles WHERE rolname IN ('kb', 'kb_reading')
+        SELECT json_object_agg(rolname, ARRAY[rolsuper, rolcreaterole, rolcreatedb, rolbypassrls,
+        rolreplication]) FROM pg_roles WHERE rolname IN ('kb', 'kb_reading')
     """
 
     assert _ask(server, query) == {
@@ -187,7 +187,7 @@ def test_the_reader_cannot_write_or_become_the_owner(server: EmbeddedServer):
             connection.execute(statement)
 
 
-# --- Coming and going -------------------------------------------------------------------------------------------
+# --- Coming and going ---
 
 
 def test_the_last_user_stops_the_server_and_leaves_nothing(server: EmbeddedServer, data_dir: Path):
@@ -296,7 +296,7 @@ def test_it_starts_from_a_folder_that_is_gone(server: EmbeddedServer, data_dir: 
         assert server.is_alive()
 
 
-# --- Accidents --------------------------------------------------------------------------------------------------
+# --- Accidents ---
 
 
 def test_a_stale_process_id_that_belongs_to_somebody_else_now_does_not_hinder(server: EmbeddedServer):
@@ -393,7 +393,7 @@ def test_a_data_folder_that_others_could_read_is_explained(server: EmbeddedServe
         server.data.chmod(0o700)
 
 
-# --- Root -------------------------------------------------------------------------------------------------------
+# --- Root ---
 
 
 @as_root

@@ -1,7 +1,7 @@
 """Turn a data folder into the system account that PostgreSQL runs under.
 
-PostgreSQL refuses to run as root. Root therefore drops to the owner of an existing data folder, else to the system
-account `kb-postgres` (made when missing), else to `nobody`. Everybody else runs it as themselves.
+PostgreSQL refuses to run as root. Root therefore drops to the owner of an existing data folder, else to the
+system account `kb-postgres` (made when missing), else to `nobody`. Everybody else runs it as themselves.
 """
 
 import os
@@ -26,11 +26,11 @@ class Account:
         return self.uid != os.geteuid()
 
     def run(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run a command as this account, in a folder that everybody may enter and without the caller's environment."""
+        """Run a command as this account, in a folder that everybody may enter, with a bare environment."""
         if self.is_other:
             options |= {"user": self.uid, "group": self.gid, "extra_groups": []}
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
-        return subprocess.run(
+        return subprocess.run(  # noqa: S603  (our own programs, no shell)
             command,
             cwd="/",
             env=environment,
@@ -42,7 +42,7 @@ class Account:
         )
 
     def can_enter(self, folder: Path) -> bool:
-        """Say whether the account gets into a folder; the system is asked, so ACLs and mount options count too."""
+        """Ask the system whether the account gets into a folder, so that ACLs and mount options count too."""
         return self.run(["/bin/sh", "-c", 'test -x "$1"', "sh", str(folder)]).returncode == 0
 
     def own(self, path: Path) -> None:
@@ -63,7 +63,7 @@ def of_uid(uid: int) -> Account:
 
 
 def for_data(folder: Path) -> Account:
-    """Choose the account for a data folder; makes the system account when root needs it for the first time."""
+    """Choose the account for a data folder; make the system account when root needs it the first time."""
     if os.geteuid() != 0:
         return of_uid(os.geteuid())
     owner = folder.stat().st_uid if folder.exists() else 0
@@ -89,5 +89,6 @@ def _add_system_account() -> None:
     if useradd:
         options = ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
         shell = ["--shell", "/usr/sbin/nologin", NAME]
-        # Its failure shows in the next look-up: another process may have been first, or the system is read-only.
-        subprocess.run([useradd, *options, *shell], capture_output=True, cwd="/", check=False)
+        # Its failure shows in the next look-up: another process may have been first, or the system is read-
+        # only.
+        subprocess.run([useradd, *options, *shell], capture_output=True, cwd="/", check=False)  # noqa: S603  (fixed words)

@@ -1,7 +1,7 @@
 """Django's PostgreSQL backend, which starts the embedded server at the first real connection.
 
-OPTIONS["data_dir"] names the data folder. The settings keep HOST and PORT empty, so that every alias of the embedded
-server has the same test database.
+OPTIONS["data_dir"] names the data folder. The settings keep HOST and PORT empty, so that every alias of the
+embedded server has the same test database.
 """
 
 import os
@@ -28,7 +28,7 @@ class DatabaseClient(PostgresClient):
         arguments[0] = binaries.find(server.data).program("psql")
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            subprocess.run(arguments, env={**os.environ, **(environment or {})}, check=True)
+            subprocess.run(arguments, env={**os.environ, **(environment or {})}, check=True)  # noqa: S603  (psql)
         finally:
             signal.signal(signal.SIGINT, handler)
 

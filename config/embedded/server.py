@@ -1,20 +1,23 @@
 """Supervise the embedded PostgreSQL: a data folder in, a running server and its socket folder out.
 
-Who may connect: the socket folder has mode 0700, there is no TCP port, and `peer` authentication with a map asks the
-kernel which system user connects. Chosen over passwords because then no secret lies on the disk, none can get lost or
-leak through a backup, and psql works without one. Three roles: `postgres` for this module alone, `kb` which owns
-the database `kb` (and may create test databases), `kb_reading` which logs in by itself and owns nothing.
+Who may connect: the socket folder has mode 0700, there is no TCP port, and `peer` authentication with a map
+asks the kernel which system user connects. Chosen over passwords because then no secret lies on the disk,
+none can get lost or leak through a backup, and psql works without one. Three roles: `postgres` for this
+module alone, `kb` which owns the database `kb` (and may create test databases), `kb_reading` which logs in
+by itself and owns nothing.
 
-Who runs it: whoever needs it first. Three locks in the home folder decide; the kernel frees them however a process ends:
+Who runs it: whoever needs it first. Three locks in the home folder decide; the kernel frees them however a
+process ends:
 
 - `start.lock`, exclusive: held while somebody starts or stops the server. Its holder waits for no other lock.
 - `users.lock`, shared: held by every process that uses the server. The last one to leave stops it, unless
   `manage.py database start` asked to keep it.
-- `server.lock`, exclusive: handed to PostgreSQL, inherited by all its processes. So "is any of them alive" needs
-  no process id, which another process may have got since. `postmaster.pid` of a dead server is then safe to remove.
+- `server.lock`, exclusive: handed to PostgreSQL, inherited by all its processes. So "is any of them alive"
+  needs no process id, which another process may have got since. `postmaster.pid` of a dead server is then
+  safe to remove.
 
-A process killed by `kill -9` leaves the server running for the next one, which adopts it; a killed server recovers at
-the next use.
+A process killed by `kill -9` leaves the server running for the next one, which adopts it; a killed server
+recovers at the next use.
 """
 
 import atexit
@@ -45,7 +48,7 @@ DATABASE = OWNER = "kb"
 READER = "kb_reading"
 ADMIN = "postgres"
 SOCKET = ".s.PGSQL.5432"
-# Recovery after a crash replays up to a few gigabytes of log; giving up early would leave the data unreachable.
+# Recovery after a crash replays up to a few gigabytes of log; giving up early would lock the data away.
 PATIENCE_SECONDS = 600
 LOG_BYTES = 10_000_000
 # Where root moves the data to when the system account cannot get into the project's folder.
@@ -57,7 +60,7 @@ HINTS = {
     "Permission denied": "Give the data folder back to the user that kb runs as, and try again.",
     "invalid permissions": "Set the data folder's mode back to 0700 and try again.",
     "has wrong ownership": "Give the data folder back to the user that kb runs as, and try again.",
-    "could not locate a valid checkpoint record": "The data is damaged: restore a backup into a new data folder.",
+    "could not locate a valid checkpoint record": "The data is damaged: restore a backup into a new folder.",
     "could not open file": "The data folder is incomplete: restore a backup into a new data folder.",
     "already exists": "A PostgreSQL that kb did not start uses this data folder: stop it and try again.",
     "pre-existing shared memory block": "Processes of an earlier server still run: end them and try again.",
@@ -81,7 +84,7 @@ class EmbeddedServer:
         self._thread = threading.RLock()
         os.register_at_fork(after_in_child=self._renew_thread_lock)
 
-    # --- For users of the database ---------------------------------------------------------------------------
+    # --- For users of the database ---
 
     def ensure(self) -> Path:
         """Make sure that the server runs and stays while this process lives; return the socket folder.
@@ -109,19 +112,19 @@ class EmbeddedServer:
         with self._thread:
             if self._users is None:
                 return
-            # Closed, not unlocked: after a fork the lock belongs to both processes, and lasts until both closed it.
+            # Closed, not unlocked: after a fork the lock is both processes', and lasts until both closed it.
             os.close(self._users)
             self._users = None
             atexit.unregister(self.leave)
             try:
-                # Without this lock, two that leave at once could each see the other and both let the server run.
+                # Without this lock, two that leave at once could each see the other and both let it run.
                 with self._starting(patience=60):
                     if not self._has_users() and self.is_alive() and not self._is_kept():
                         self._stop()
-            except (EmbeddedDatabaseError, OSError) as error:
-                print(f"kb: the embedded database was left running: {error}", file=sys.stderr)
+            except (EmbeddedDatabaseError, LookupError, OSError) as error:
+                _tell(f"the embedded database was left running: {error}")
 
-    # --- For operators ---------------------------------------------------------------------------------------
+    # --- For operators ---
 
     def keep(self) -> None:
         """Let the running server outlive its users, until `stop` or the machine's next start."""
@@ -157,7 +160,7 @@ class EmbeddedServer:
         lines = self._pid_file()
         return Path(lines[4]) if len(lines) > 4 and lines[4] else None
 
-    # --- Starting --------------------------------------------------------------------------------------------
+    # --- Starting ---
 
     def _bring_up(self) -> Path:
         try:
@@ -196,10 +199,13 @@ class EmbeddedServer:
             # Something cleaned the socket away; nobody can connect to this server any more.
             if self._has_other_users():
                 raise self._failure(
-                    f"runs, but its socket in {folder} is gone (or hidden from this process by a private /tmp) "
+                    f"runs, but its socket in {folder} is gone (or hidden by a private /tmp) "
                     "while other processes use it: end them and try again"
                 ) from error
             self._stop()
+        elif error.sqlstate and error.sqlstate[:2] not in {"08", "57"}:
+            # It answered, with an error that lasts, such as a full disk.
+            raise self._failure(f"does not work: {error}") from error
         elif "FATAL" in str(error) and "the database system is" not in str(error):
             raise self._failure(f"refused the connection: {error}") from error
 
@@ -269,7 +275,7 @@ class EmbeddedServer:
         return " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
 
     def _create(self, binaries: Binaries, account: Account) -> None:
-        """Make the data folder under another name and rename it when whole: an interruption leaves nothing half-made."""
+        """Make the data folder under another name and rename it when whole, so that none is half-made."""
         scratch = self.home / "data.new"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(mode=0o700)
@@ -294,16 +300,13 @@ class EmbeddedServer:
         scratch.rename(self.data)
         _sync(self.home)
         if account.is_other:
-            print(
-                f"kb: run by root, so PostgreSQL runs as {account.name}; its data is in {self.data}",
-                file=sys.stderr,
-            )
+            _tell(f"run by root, so PostgreSQL runs as {account.name}; its data is in {self.data}")
 
     def _make_socket_folder(self, account: Account) -> Path:
         """Make a private folder with a short path: a socket's may have 107 bytes, and projects lie deep.
 
-        Its name follows from the data folder. Should another user sit on that name, a random one serves as well:
-        processes read the place from the running server's file.
+        Its name follows from the data folder. Should another user sit on that name, a random one serves as
+        well: processes read the place from the running server's file.
         """
         is_short_lived = os.geteuid() == 0 and os.access("/run", os.W_OK)
         parent = "/run" if is_short_lived else "/tmp"  # noqa: S108  (fixed: TMPDIR differs between sessions)
@@ -322,14 +325,14 @@ class EmbeddedServer:
         return folder
 
     def _remove_leftovers(self) -> None:
-        """Remove the dead server's pid file: its number may belong to an innocent process by now, and it may be torn.
+        """Remove the dead server's pid file: its number may be another process's by now, and it may be torn.
 
-        Only called while holding server.lock, so no process of that server lives. PostgreSQL additionally refuses to
-        start while shared memory of this data folder is in use.
+        Only called while holding server.lock, so no process of that server lives. PostgreSQL additionally
+        refuses to start while shared memory of this data folder is in use.
         """
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
-    # --- Stopping --------------------------------------------------------------------------------------------
+    # --- Stopping ---
 
     def _stop(self) -> None:
         account = accounts.for_data(self.data)
@@ -365,17 +368,14 @@ class EmbeddedServer:
         lines = self._pid_file()
         return f"{lines[0]} {lines[2]}" if len(lines) > 2 else ""
 
-    # --- Files and locks -------------------------------------------------------------------------------------
+    # --- Files and locks ---
 
     @contextlib.contextmanager
     def _starting(self, patience: float = 2 * PATIENCE_SECONDS) -> Iterator[None]:
         lock = self._lock_file("start.lock")
         try:
             if not _lock(lock, fcntl.LOCK_EX, patience=2):
-                print(
-                    "kb: another process starts or stops the embedded database; waiting for it",
-                    file=sys.stderr,
-                )
+                _tell("another process starts or stops the embedded database; waiting for it")
                 if not _lock(lock, fcntl.LOCK_EX, patience=patience):
                     raise self._failure(
                         f"is being started or stopped by another process for over {patience:.0f} seconds"
@@ -424,7 +424,8 @@ class EmbeddedServer:
             os.fchown(file, info.st_uid, info.st_gid)
 
     def _make_home(self) -> None:
-        # Root's system account has to get through to its own folder in it; every file in here is private by itself.
+        # Root's system account has to get through to its own folder in it; every file in here is private by
+        # itself.
         mode = 0o711 if os.geteuid() == 0 else 0o700
         missing = [folder for folder in (self.home, *self.home.parents) if not folder.exists()]
         try:
@@ -433,7 +434,8 @@ class EmbeddedServer:
                 folder.chmod(mode)
         except OSError as error:
             raise EmbeddedDatabaseError(
-                f"The embedded database needs a folder {self.home}: {error}. Make it writable, or set KB_DATA_DIR."
+                f"The embedded database needs the folder {self.home}: {error}. "
+                "Make it writable, or set KB_DATA_DIR."
             ) from error
 
     def _open_log(self) -> BinaryIO:
@@ -474,7 +476,7 @@ def server_of(data_dir: Path | str) -> EmbeddedServer:
 
 
 def _home(data_dir: Path) -> Path:
-    """Choose the folder that holds data, log and locks: below the data folder, or for root one that others can enter.
+    """Choose the folder of data, log and locks: in KB_DATA_DIR, or for root one that others can enter.
 
     Modes of existing folders are never changed: /root stays closed, and the data goes to /var/lib/kb instead.
     """
@@ -490,7 +492,7 @@ def _home(data_dir: Path) -> Path:
 
 
 def _provide(connection: psycopg.Connection[tuple[object, ...]]) -> None:
-    """Make the roles and the database that are missing; a start that was interrupted here is completed by the next."""
+    """Make the roles and the database that are missing, also those that an interrupted start left out."""
     roles = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
     if OWNER not in roles:
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEDB").format(sql.Identifier(OWNER)))
@@ -506,9 +508,10 @@ def _provide(connection: psycopg.Connection[tuple[object, ...]]) -> None:
 
 
 def _system_locale() -> str:
-    """Name the C library's UTF-8 locale where there is one: full-text search splits words by it, even in PostgreSQL 18.
+    """Name the C library's UTF-8 locale, if it has one: full-text search splits words by it, even in 18.
 
-    Under plain C it takes typographic quotes and dashes for letters. Sorting and upper case follow the builtin one.
+    Under plain C it takes typographic quotes and dashes for letters. Sorting and upper case follow the
+    builtin one.
     """
     import locale
 
@@ -519,6 +522,10 @@ def _system_locale() -> str:
         return "C"
     finally:
         locale.setlocale(locale.LC_CTYPE, current)
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"kb: {text}\n")
 
 
 def _try_lock(file: int, kind: int) -> bool:

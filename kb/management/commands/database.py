@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 from django.template.defaultfilters import filesizeformat
@@ -11,8 +10,8 @@ from django.template.defaultfilters import filesizeformat
 
 class Command(BaseCommand):
     help = (
-        "Start, stop or describe the embedded database. Every command starts it when needed and the last one stops "
-        "it; after `start` it keeps running until `stop`. Exit status of `status`: 0 running, 3 stopped."
+        "Start, stop or describe the embedded database. Every command starts it when needed, the last "
+        "one stops it; after `start` it keeps running until `stop`. Exit status of `status`: 0 running, 3 stopped."
     )
     # It must answer when the database does not.
     requires_system_checks: list[str] = []
@@ -34,7 +33,7 @@ class Command(BaseCommand):
         server = server_of(parts["OPTIONS"]["data_dir"])
         try:
             getattr(self, f"_{options['act']}")(server, options)
-        except EmbeddedDatabaseError as error:
+        except (EmbeddedDatabaseError, LookupError) as error:
             raise CommandError(str(error)) from error
 
     def _start(self, server: Any, options: dict[str, Any]) -> None:
@@ -86,7 +85,7 @@ class Command(BaseCommand):
 
 
 def _size(folder: Path) -> int:
-    """Add up what the folder takes; files may vanish meanwhile, and another user's folder counts as nothing."""
+    """Add up what the folder takes; files may vanish meanwhile, and a closed folder counts as nothing."""
     total = 0
     for path in folder.rglob("*"):
         try:
