@@ -3,7 +3,6 @@
 import shutil
 import textwrap
 from argparse import ArgumentParser
-from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -17,7 +16,7 @@ NARROWEST = 100
 class Command(BaseCommand):
     help = "Print every setting: name, default, value now (secrets masked), what it does, how to undo it."
     # It must help just when a check fails.
-    requires_system_checks: Sequence[str] = ()
+    requires_system_checks: list[str] | tuple[str, ...] = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
