@@ -1,11 +1,12 @@
-"""DATABASE_URL and READING_DATABASE_URL to Django's DATABASES, and the command that runs the embedded server."""
+"""DATABASE_URL and READING_DATABASE_URL to DATABASES, and the command for the embedded server."""
 
+import io
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,19 @@ import pytest
 from django.contrib.auth.models import Group
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
-from django.db import connections
+from django.db import ConnectionHandler, connections
 
 from config.database import ReadingRouter, databases
+from config.embedded.server import EmbeddedServer, server_of
+from kb.management.commands import database
 
 PROJECT = Path(__file__).resolve().parent.parent
 ROLE = "-c role=kb_reading -c default_transaction_read_only=on"
 
 
-def _databases(url: str | None = None, reading: str | None = None, pool: int = 0) -> dict[str, dict[str, Any]]:
+def _databases(
+    url: str | None = None, reading: str | None = None, pool: int = 0
+) -> dict[str, dict[str, Any]]:
     return databases(url, reading, Path("/data"), pool)
 
 
@@ -136,35 +141,51 @@ def test_tests_share_one_database_between_two_connections():
 # --- manage.py database ---
 
 
-@pytest.fixture
-def manage() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Run manage.py with an embedded database of its own, in a folder that root's system account can enter."""
+@pytest.fixture(scope="module")
+def server() -> Iterator[EmbeddedServer]:
+    """An embedded server in a folder that root's system account can enter."""
     folder = Path(tempfile.mkdtemp(prefix="kb-test-"))
     folder.chmod(0o755)
-    taken_over = {name: value for name, value in os.environ.items() if not name.endswith("DATABASE_URL")}
-    environment = {**taken_over, "KB_DATA_DIR": str(folder), "SECRET_KEY": "k" * 50}
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(PROJECT / "manage.py"), *arguments]
-        return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
-
-    yield run
-    run("database", "stop", "--force")
+    server = server_of(folder)
+    yield server
+    server.leave()
+    server.stop(force=True)
     shutil.rmtree(folder)
 
 
-def test_the_embedded_server_is_started_described_and_stopped(manage: Callable[..., Any]):
-    before = manage("database", "status")
-    started = manage("database", "start")
-    during = manage("database", "status")
-    stopped = manage("database", "stop")
-    again = manage("database", "stop")
+def _database(monkeypatch: pytest.MonkeyPatch, url: str | None, data_dir: Path, *arguments: str) -> str:
+    """Run `manage.py database` against other settings; return what it prints."""
+    parts = databases(url, None, data_dir, 0)
+    monkeypatch.setattr(database, "connection", ConnectionHandler(parts)["default"])
+    out = io.StringIO()
+    try:
+        call_command("database", *arguments, stdout=out)
+    except SystemExit as end:
+        out.write(f"exit {end.code}")
+    finally:
+        database.connection.close()
+    return out.getvalue()
 
-    assert (before.returncode, before.stdout.splitlines()[0]) == (3, "state:   stopped")
-    assert started.returncode == 0, started.stderr
-    assert "manage.py database stop" in started.stdout
-    assert during.returncode == 0
-    assert [line.split(":")[0] for line in during.stdout.splitlines()] == [
+
+def test_the_embedded_server_is_started_described_and_stopped(
+    monkeypatch: pytest.MonkeyPatch, server: EmbeddedServer
+):
+    told = [
+        _database(monkeypatch, None, server.data.parents[1], act) for act in ("status", "start", "status")
+    ]
+    folder = server.socket_folder
+    server.leave()
+    told += [_database(monkeypatch, None, data_dir, act) for act in ("stop", "stop", "status")]
+
+    assert [text.splitlines()[0] for text in told] == [
+        "state:   stopped",
+        f"The embedded database runs until `manage.py database stop`; its socket is in {folder}.",
+        "state:   running",
+        "The embedded database is stopped.",
+        "The embedded database was not running.",
+        "state:   stopped",
+    ]
+    assert [line.split(":")[0] for line in told[2].splitlines()] == [
         "state",
         "version",
         "data",
@@ -172,18 +193,43 @@ def test_the_embedded_server_is_started_described_and_stopped(manage: Callable[.
         "socket",
         "log",
     ]
-    assert "running" in during.stdout
-    assert "PostgreSQL 18" in during.stdout
-    assert stopped.stdout == "The embedded database is stopped.\n"
-    assert (again.returncode, again.stdout) == (0, "The embedded database was not running.\n")
+    assert "PostgreSQL 18" in told[2]
+    assert told[-1].endswith("exit 3")
 
 
-@pytest.mark.skipif(not os.environ.get("DATABASE_URL"), reason="about a server that DATABASE_URL names")
-@pytest.mark.django_db
-def test_a_server_of_the_operators_own_is_described_but_not_started(capsys: pytest.CaptureFixture[str]):
-    call_command("database", "status")
+def test_a_server_of_the_operators_own_is_described_but_not_started(
+    monkeypatch: pytest.MonkeyPatch, server: EmbeddedServer, django_db_blocker: Any
+):
+    url = f"postgres://kb@/kb?host={server.ensure()}"
+    with django_db_blocker.unblock():
+        status = _database(monkeypatch, url, Path("/nowhere"), "status")
+        for act in ("start", "stop"):
+            with pytest.raises(CommandError, match="neither starts nor stops"):
+                _database(monkeypatch, url, Path("/nowhere"), act)
+        with pytest.raises(CommandError, match="does not answer") as refusal:
+            _database(monkeypatch, "postgres://ann:secretword@/kb?host=/nowhere", Path("/nowhere"), "status")
 
-    assert "it answers (PostgreSQL" in capsys.readouterr().out
-    for act in ("start", "stop"):
-        with pytest.raises(CommandError, match="neither starts nor stops"):
-            call_command("database", act)
+    assert "it answers (PostgreSQL 18" in status
+    assert "secretword" not in str(refusal.value)
+
+
+def test_migrating_as_a_user_who_may_not_create_roles_succeeds_and_says_what_is_left(server: EmbeddedServer):
+    """As on a managed PostgreSQL: the embedded server's owner, who may neither create nor take on roles."""
+    url = f"postgres://kb@/kb?host={server.ensure()}"
+
+    migrated = _manage(url, "migrate")
+    sql = _manage(url, "reading_role", "--print-sql")
+    watched = _manage(url, "check", "--database", "reading")
+
+    missing = 'GRANT kb_reading TO "kb" WITH INHERIT FALSE, SET TRUE;'
+    assert migrated.returncode == 0, migrated.stderr
+    assert missing in migrated.stdout + migrated.stderr
+    assert sql.stdout == f"{missing}\n"
+    assert "kb.W101" in watched.stderr
+
+
+def _manage(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    taken_over = {name: value for name, value in os.environ.items() if name != "READING_DATABASE_URL"}
+    environment = {**taken_over, "DATABASE_URL": url, "SECRET_KEY": "k" * 50}
+    command = [sys.executable, str(PROJECT / "manage.py"), *arguments]
+    return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)

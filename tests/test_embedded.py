@@ -82,7 +82,7 @@ def _other_process(data_dir: Path, code: str = USE, **options: Any) -> Iterator[
     """A process that uses the server until its standard input closes."""
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(data_dir)],
-        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), *sys.path])},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -204,7 +204,7 @@ def test_processes_that_start_at_once_share_one_server(server: EmbeddedServer, d
         processes = [
             subprocess.Popen(
                 [sys.executable, "-c", USE, str(data_dir)],
-                env={**os.environ, "PYTHONPATH": str(PROJECT)},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), *sys.path])},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

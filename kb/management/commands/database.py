@@ -11,7 +11,7 @@ from django.template.defaultfilters import filesizeformat
 class Command(BaseCommand):
     help = (
         "Start, stop or describe the embedded database. Every command starts it when needed, the last "
-        "one stops it; after `start` it keeps running until `stop`. Exit status of `status`: 0 running, 3 stopped."
+        "one stops it; after `start` it keeps running until `stop`. `status` ends with 0 (running) or 3."
     )
     # It must answer when the database does not.
     requires_system_checks: list[str] = []
