@@ -170,9 +170,8 @@ def _database(monkeypatch: pytest.MonkeyPatch, url: str | None, data_dir: Path, 
 def test_the_embedded_server_is_started_described_and_stopped(
     monkeypatch: pytest.MonkeyPatch, server: EmbeddedServer
 ):
-    told = [
-        _database(monkeypatch, None, server.data.parents[1], act) for act in ("status", "start", "status")
-    ]
+    data_dir = server.data.parents[1]
+    told = [_database(monkeypatch, None, data_dir, act) for act in ("status", "start", "status")]
     folder = server.socket_folder
     server.leave()
     told += [_database(monkeypatch, None, data_dir, act) for act in ("stop", "stop", "status")]
