@@ -1,6 +1,7 @@
 """The embedded PostgreSQL, with real servers: started, shared, killed, damaged and stopped."""
 
 import contextlib
+import multiprocessing
 import os
 import shutil
 import signal
@@ -286,6 +287,15 @@ def test_a_forked_child_does_not_stop_the_server_of_its_parent(server: EmbeddedS
     with _other_process(data_dir, code):
         time.sleep(0.3)
         assert server.is_alive()
+    assert not server.is_alive()
+
+
+def test_a_worker_process_that_was_the_last_user_stops_the_server(server: EmbeddedServer, data_dir: Path):
+    worker = multiprocessing.get_context("fork").Process(target=EmbeddedServer(data_dir).ensure)
+    worker.start()
+    worker.join(timeout=30)
+
+    assert worker.exitcode == 0
     assert not server.is_alive()
 
 

@@ -33,6 +33,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import BinaryIO
 
@@ -104,6 +105,8 @@ class EmbeddedServer:
                     self._users = self._lock_file("users.lock")
                     fcntl.flock(self._users, fcntl.LOCK_SH)
                     atexit.register(self.leave)
+                    # Forked workers end without atexit; what multiprocessing itself cleans up still runs.
+                    Finalize(None, self.leave, exitpriority=0)
                 self.socket_folder = self._bring_up()
             return self.socket_folder
 
