@@ -393,7 +393,7 @@ def test_a_damaged_data_folder_is_explained(
 
 
 def test_a_data_folder_that_others_could_read_is_explained(server: EmbeddedServer):
-    server.ensure()
+    folder = server.ensure()
     server.leave()
     server.data.chmod(0o755)
     try:
@@ -401,6 +401,7 @@ def test_a_data_folder_that_others_could_read_is_explained(server: EmbeddedServe
             server.ensure()
     finally:
         server.data.chmod(0o700)
+    assert not folder.exists()
 
 
 # --- Root ---

@@ -252,6 +252,8 @@ class EmbeddedServer:
         finally:
             os.close(lock)
         if outcome.returncode != 0:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
             raise self._failure("did not start", since=position)
 
     def _options(self, folder: Path, account: Account) -> str:
