@@ -1,0 +1,76 @@
+"""The closed lists of kb, each with the words that people see."""
+
+from enum import StrEnum
+
+from django.db.models import TextChoices
+
+
+class BodyFormat(StrEnum):
+    MARKDOWN = "markdown"
+    HTML = "html"
+
+
+class Difficulty(StrEnum):
+    BEGINNER = "beginner"
+    INTERMEDIATE = "intermediate"
+    ADVANCED = "advanced"
+
+
+class State(TextChoices):
+    """What is going on with a post. What readers have is another matter: see Publication."""
+
+    DRAFT = "draft", "Draft"
+    WAITING = "waiting", "Waiting for review"
+    CHANGES_REQUESTED = "changes_requested", "Changes requested"
+    SETTLED = "settled", "Up to date"
+
+
+class Origin(TextChoices):
+    """Where a revision came from."""
+
+    PERSON = "person", "Edited by a person"
+    IMPORT = "import", "Imported"
+    RESTORE = "restore", "Restored from an earlier revision"
+    ASIDE = "aside", "Imported and kept aside: a person had edited the post"
+
+
+class Severity(TextChoices):
+    """How much a flag holds up an approval."""
+
+    BLOCKING = "blocking", "Blocking"  # closed with a note before approval
+    ASKS = "asks", "Asks for review"  # the decision itself settles it
+    ADVISORY = "advisory", "Advisory"
+
+
+class Verdict(TextChoices):
+    """What a reviewer said of one fingerprint."""
+
+    APPROVE = "approve", "Approved"
+    REQUEST_CHANGES = "request_changes", "Changes requested"
+    WITHDRAW = "withdraw", "Withdrawn"
+
+
+class Outcome(TextChoices):
+    """What became of a source record."""
+
+    CREATED = "created", "Created"
+    UPDATED = "updated", "Updated"
+    UNCHANGED = "unchanged", "Unchanged"
+    CONFLICT = "conflict", "Conflict"
+    REJECTED = "rejected", "Rejected"
+
+
+class ChangeKind(TextChoices):
+    """What an entry of the feed tells a consumer."""
+
+    PUBLISHED = "published", "Published"
+    UPDATED = "updated", "Updated"
+    WITHDRAWN = "withdrawn", "Withdrawn"
+
+
+class Bump(TextChoices):
+    """Which part of a semantic version a change raises."""
+
+    MAJOR = "major", "Major"
+    MINOR = "minor", "Minor"
+    PATCH = "patch", "Patch"

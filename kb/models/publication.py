@@ -1,0 +1,191 @@
+"""What readers may see: rows compiled from approved revisions. kb.flow.publishing alone writes them.
+
+Readers' doors use the manager `reading`, which asks the database as the role kb_reading.
+"""
+
+from typing import Self
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchQuery, SearchVectorField
+from django.db import models
+from django.urls import reverse
+
+from kb.choices import ChangeKind
+
+
+class ReadingManager(models.Manager):
+    """Rows as readers see them: through the alias `reading`, whose role may SELECT publications alone."""
+
+    def get_queryset(self) -> models.QuerySet:
+        return super().get_queryset().using("reading")
+
+
+class PublicationQuerySet(models.QuerySet["Publication"]):
+    def newest_first(self) -> Self:
+        return self.order_by("-published_at", "-id")
+
+    def about(self, key: str) -> Self:
+        """Those that name the entity with this key, "type:name"."""
+        return self.filter(entities__contains=[key])
+
+    def found_by(self, words: str) -> Self:
+        """Those with all these words; phrases in quotes, a minus excludes."""
+        return self.filter(search=SearchQuery(words, search_type="websearch", config="english"))
+
+
+class Publication(models.Model):
+    readers_may_see = True
+
+    post = models.OneToOneField("kb.Post", on_delete=models.PROTECT, related_name="publication")
+    revision = models.ForeignKey("kb.Revision", on_delete=models.PROTECT, related_name="+")
+    approval = models.ForeignKey("kb.Decision", on_delete=models.PROTECT, related_name="+")
+    fingerprint = models.CharField(max_length=64)
+    slug = models.SlugField(max_length=200, unique=True)
+    reference = models.CharField(max_length=200, blank=True)
+    number = models.PositiveIntegerField()
+    version = models.CharField(max_length=60)
+    published_at = models.DateTimeField(help_text="When this revision was approved.")
+    first_published_at = models.DateTimeField()
+
+    # Ready to send.
+    html = models.TextField()
+    detail_json = models.TextField()
+    card_json = models.TextField()
+    meta_json = models.TextField()
+    etag = models.CharField(max_length=64, help_text="SHA-256 over the stored answers.")
+
+    # To filter by.
+    title = models.CharField(max_length=300)
+    topic = models.CharField(max_length=500, blank=True)
+    summary = models.TextField(blank=True)
+    difficulty = models.CharField(max_length=20, blank=True)
+    code_language = models.CharField(max_length=60, blank=True)
+    stack = ArrayField(models.TextField(), default=list)
+    tools = ArrayField(models.TextField(), default=list)
+    entities = ArrayField(models.TextField(), default=list, help_text="Keys, “type:name”.")
+    checklists = ArrayField(models.TextField(), default=list, help_text="Keys of PublishedChecklist.")
+    reading_time = models.PositiveSmallIntegerField(null=True)
+    quality = models.PositiveSmallIntegerField(null=True)
+    freshness = models.PositiveSmallIntegerField(null=True)
+    depth = models.PositiveSmallIntegerField(null=True)
+    clarity = models.PositiveSmallIntegerField(null=True)
+    ai_involved = models.BooleanField()
+    search = SearchVectorField()
+
+    objects = models.Manager.from_queryset(PublicationQuerySet)()
+    reading = ReadingManager.from_queryset(PublicationQuerySet)()
+
+    class Meta:
+        ordering = ["-published_at", "-id"]
+        indexes = [
+            models.Index(fields=["-published_at", "-id"], name="kb_publication_newest"),
+            models.Index(fields=["topic", "-published_at", "-id"], name="kb_publication_by_topic"),
+            GinIndex(fields=["stack"], name="kb_publication_by_stack"),
+            GinIndex(fields=["tools"], name="kb_publication_by_tool"),
+            GinIndex(fields=["entities"], name="kb_publication_by_entity"),
+            GinIndex(fields=["checklists"], name="kb_publication_by_checklist"),
+            GinIndex(fields=["search"], name="kb_publication_search"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def get_absolute_url(self) -> str:
+        return reverse("site:post", args=[self.slug])
+
+
+class PublishedRevision(models.Model):
+    """A revision that was approved and whose post is published now."""
+
+    readers_may_see = True
+
+    post_slug = models.SlugField(max_length=200)
+    revision = models.OneToOneField("kb.Revision", on_delete=models.PROTECT, related_name="+")
+    number = models.PositiveIntegerField()
+    version = models.CharField(max_length=60)
+    fingerprint = models.CharField(max_length=64)
+    approved_at = models.DateTimeField()
+    document_json = models.TextField(help_text="The Document with all its fields.")
+
+    objects = models.Manager()
+    reading = ReadingManager()
+
+    class Meta:
+        ordering = ["post_slug", "-number"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["post_slug", "number"], name="kb_one_published_revision_per_number"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.post_slug} v{self.version}"
+
+
+class PublishedEntity(models.Model):
+    """An entity that at least one publication names."""
+
+    readers_may_see = True
+
+    key = models.TextField(unique=True, help_text="“type:name”, as in Publication.entities.")
+    type = models.CharField(max_length=60)
+    name = models.CharField(max_length=500)
+    slug = models.CharField(max_length=100, help_text="Part of the address, unique within the type.")
+    posts = models.PositiveIntegerField(help_text="How many publications name it.")
+
+    objects = models.Manager()
+    reading = ReadingManager()
+
+    class Meta:
+        ordering = ["type", "name"]
+        constraints = [
+            models.UniqueConstraint(fields=["type", "slug"], name="kb_one_published_entity_per_address")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("site:entity", args=[self.type, self.slug])
+
+
+class PublishedChecklist(models.Model):
+    """A checklist that at least one publication carries; equal lists are one row."""
+
+    readers_may_see = True
+
+    key = models.CharField(max_length=64, unique=True, help_text="SHA-256 of title and items.")
+    title = models.CharField(max_length=500, blank=True)
+    items = ArrayField(models.TextField())
+    posts = models.PositiveIntegerField(help_text="How many publications carry it.")
+
+    objects = models.Manager()
+    reading = ReadingManager()
+
+    class Meta:
+        ordering = ["title", "key"]
+
+    def __str__(self) -> str:
+        return self.title or "Checklist"
+
+
+class Change(models.Model):
+    """One entry of the feed. Numbers grow in the order of commits: a lock makes publishers queue."""
+
+    readers_may_see = True
+
+    kind = models.CharField(max_length=20, choices=ChangeKind)
+    slug = models.SlugField(max_length=200)
+    version = models.CharField(max_length=60, blank=True)
+    fingerprint = models.CharField(max_length=64, blank=True)
+    at = models.DateTimeField()
+
+    objects = models.Manager()
+    reading = ReadingManager()
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.slug}"
