@@ -10,7 +10,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -19,421 +18,1079 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Change',
+            name="Change",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('published', 'Published'), ('updated', 'Updated'), ('withdrawn', 'Withdrawn')], max_length=20)),
-                ('slug', models.SlugField(max_length=200)),
-                ('version', models.CharField(blank=True, max_length=60)),
-                ('fingerprint', models.CharField(blank=True, max_length=64)),
-                ('at', models.DateTimeField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("published", "Published"),
+                            ("updated", "Updated"),
+                            ("withdrawn", "Withdrawn"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("slug", models.SlugField(max_length=200)),
+                ("version", models.CharField(blank=True, max_length=60)),
+                ("fingerprint", models.CharField(blank=True, max_length=64)),
+                ("at", models.DateTimeField()),
             ],
             options={
-                'ordering': ['pk'],
+                "ordering": ["pk"],
             },
         ),
         migrations.CreateModel(
-            name='Checklist',
+            name="Checklist",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.PositiveSmallIntegerField(default=0)),
-                ('title', models.CharField(blank=True, help_text='What the list is for.', max_length=500)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("position", models.PositiveSmallIntegerField(default=0)),
+                ("title", models.CharField(blank=True, help_text="What the list is for.", max_length=500)),
             ],
             options={
-                'ordering': ['position', 'pk'],
+                "ordering": ["position", "pk"],
             },
         ),
         migrations.CreateModel(
-            name='Post',
+            name="Post",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.SlugField(help_text="The post's address. Fixed once saved, so that links never break.", max_length=200, unique=True)),
-                ('reference', models.CharField(blank=True, help_text="The source's own reference. Fixed once saved.", max_length=200)),
-                ('source', models.CharField(blank=True, help_text='Which source the post came from; empty: written here.', max_length=60)),
-                ('source_id', models.CharField(blank=True, help_text="The post's name in its source.", max_length=200)),
-                ('source_status', models.CharField(blank=True, help_text='As the source said; kb decides itself.', max_length=60)),
-                ('source_version', models.CharField(blank=True, help_text='As the source said.', max_length=60)),
-                ('source_last_reviewed', models.DateField(blank=True, help_text='As the source said; no proof that anybody reviewed it here.', null=True)),
-                ('source_hash', models.CharField(blank=True, help_text="The source's own hash.", max_length=200)),
-                ('view_count', models.PositiveBigIntegerField(blank=True, help_text='A metric: changes without a new revision.', null=True)),
-                ('state', models.CharField(choices=[('draft', 'Draft'), ('waiting', 'Waiting for review'), ('changes_requested', 'Changes requested'), ('settled', 'Up to date')], db_index=True, default='draft', editable=False, max_length=20)),
-                ('created_at', models.DateTimeField(editable=False)),
-                ('updated_at', models.DateTimeField(editable=False)),
-                ('title', models.CharField(help_text='One line that says what the note is about.', max_length=300)),
-                ('body', models.TextField(blank=True, help_text='The note itself, in the format named below.')),
-                ('body_format', models.CharField(choices=[('markdown', 'Markdown'), ('html', 'HTML')], default='markdown', help_text='HTML is cleaned before anybody sees it; what is removed raises a blocking flag.', max_length=20)),
-                ('topic', models.CharField(blank=True, help_text='Such as: production defaults / python services.', max_length=500)),
-                ('summary', models.TextField(blank=True, help_text='Two or three sentences; shown in lists and first in the meta box.')),
-                ('outline', models.JSONField(blank=True, default=list, help_text='One point a line, as “label: text”. The label may be missing.')),
-                ('brief', models.TextField(blank=True, help_text='What the generator was told, or how to read this note.')),
-                ('stack', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=500), blank=True, default=list, help_text='Technologies the note is about, one a line.', size=None)),
-                ('tools', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=500), blank=True, default=list, help_text='Tools the reader needs, one a line.', size=None)),
-                ('code_language', models.CharField(blank=True, help_text='Language of the code samples.', max_length=60)),
-                ('difficulty', models.CharField(blank=True, choices=[('beginner', 'Beginner'), ('intermediate', 'Intermediate'), ('advanced', 'Advanced')], help_text='What a reader should bring along.', max_length=20)),
-                ('reading_time', models.PositiveSmallIntegerField(blank=True, help_text='Minutes.', null=True)),
-                ('quality', models.PositiveSmallIntegerField(blank=True, help_text='0 to 100.', null=True, validators=[django.core.validators.MaxValueValidator(100)])),
-                ('freshness', models.PositiveSmallIntegerField(blank=True, help_text='0 to 100.', null=True, validators=[django.core.validators.MaxValueValidator(100)])),
-                ('depth', models.PositiveSmallIntegerField(blank=True, help_text='0 to 100.', null=True, validators=[django.core.validators.MaxValueValidator(100)])),
-                ('clarity', models.PositiveSmallIntegerField(blank=True, help_text='0 to 100.', null=True, validators=[django.core.validators.MaxValueValidator(100)])),
-                ('ai_generated_style', models.BooleanField(default=False, help_text='Reads as drafted by a machine: asks for review.')),
-                ('has_images', models.BooleanField(default=False)),
-                ('image_heavy', models.BooleanField(default=False, help_text='Mostly pictures: raises an advisory flag.')),
-                ('needs_human_review', models.BooleanField(default=False, help_text="The source asks for a person's review.")),
-                ('payload', models.JSONField(blank=True, default=dict, help_text='What the generator said about its work, as a JSON object.')),
-                ('notes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=500), blank=True, default=list, help_text='Remarks about the note itself, one a line.', size=None)),
-                ('owner', models.CharField(blank=True, help_text='The person or team that answers for this note.', max_length=500)),
-                ('expected_result', models.TextField(blank=True, help_text='What is true after a reader followed the note.')),
-                ('rollback_note', models.TextField(blank=True, help_text='How to get back if it goes wrong.')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "slug",
+                    models.SlugField(
+                        help_text="The post's address. Fixed once saved, so that links never break.",
+                        max_length=200,
+                        unique=True,
+                    ),
+                ),
+                (
+                    "reference",
+                    models.CharField(
+                        blank=True, help_text="The source's own reference. Fixed once saved.", max_length=200
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        blank=True,
+                        help_text="Which source the post came from; empty: written here.",
+                        max_length=60,
+                    ),
+                ),
+                (
+                    "source_id",
+                    models.CharField(blank=True, help_text="The post's name in its source.", max_length=200),
+                ),
+                (
+                    "source_status",
+                    models.CharField(
+                        blank=True, help_text="As the source said; kb decides itself.", max_length=60
+                    ),
+                ),
+                (
+                    "source_version",
+                    models.CharField(blank=True, help_text="As the source said.", max_length=60),
+                ),
+                (
+                    "source_last_reviewed",
+                    models.DateField(
+                        blank=True,
+                        help_text="As the source said; no proof that anybody reviewed it here.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "source_hash",
+                    models.CharField(blank=True, help_text="The source's own hash.", max_length=200),
+                ),
+                (
+                    "view_count",
+                    models.PositiveBigIntegerField(
+                        blank=True, help_text="A metric: changes without a new revision.", null=True
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("draft", "Draft"),
+                            ("waiting", "Waiting for review"),
+                            ("changes_requested", "Changes requested"),
+                            ("settled", "Up to date"),
+                        ],
+                        db_index=True,
+                        default="draft",
+                        editable=False,
+                        max_length=20,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(editable=False)),
+                ("updated_at", models.DateTimeField(editable=False)),
+                (
+                    "title",
+                    models.CharField(help_text="One line that says what the note is about.", max_length=300),
+                ),
+                (
+                    "body",
+                    models.TextField(blank=True, help_text="The note itself, in the format named below."),
+                ),
+                (
+                    "body_format",
+                    models.CharField(
+                        choices=[("markdown", "Markdown"), ("html", "HTML")],
+                        default="markdown",
+                        help_text="HTML is cleaned before anybody sees it; what is removed raises a blocking flag.",
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "topic",
+                    models.CharField(
+                        blank=True,
+                        help_text="Such as: production defaults / python services.",
+                        max_length=500,
+                    ),
+                ),
+                (
+                    "summary",
+                    models.TextField(
+                        blank=True,
+                        help_text="Two or three sentences; shown in lists and first in the meta box.",
+                    ),
+                ),
+                (
+                    "outline",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="One point a line, as “label: text”. The label may be missing.",
+                    ),
+                ),
+                (
+                    "brief",
+                    models.TextField(
+                        blank=True, help_text="What the generator was told, or how to read this note."
+                    ),
+                ),
+                (
+                    "stack",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=500),
+                        blank=True,
+                        default=list,
+                        help_text="Technologies the note is about, one a line.",
+                        size=None,
+                    ),
+                ),
+                (
+                    "tools",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=500),
+                        blank=True,
+                        default=list,
+                        help_text="Tools the reader needs, one a line.",
+                        size=None,
+                    ),
+                ),
+                (
+                    "code_language",
+                    models.CharField(blank=True, help_text="Language of the code samples.", max_length=60),
+                ),
+                (
+                    "difficulty",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("beginner", "Beginner"),
+                            ("intermediate", "Intermediate"),
+                            ("advanced", "Advanced"),
+                        ],
+                        help_text="What a reader should bring along.",
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "reading_time",
+                    models.PositiveSmallIntegerField(blank=True, help_text="Minutes.", null=True),
+                ),
+                (
+                    "quality",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        help_text="0 to 100.",
+                        null=True,
+                        validators=[django.core.validators.MaxValueValidator(100)],
+                    ),
+                ),
+                (
+                    "freshness",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        help_text="0 to 100.",
+                        null=True,
+                        validators=[django.core.validators.MaxValueValidator(100)],
+                    ),
+                ),
+                (
+                    "depth",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        help_text="0 to 100.",
+                        null=True,
+                        validators=[django.core.validators.MaxValueValidator(100)],
+                    ),
+                ),
+                (
+                    "clarity",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        help_text="0 to 100.",
+                        null=True,
+                        validators=[django.core.validators.MaxValueValidator(100)],
+                    ),
+                ),
+                (
+                    "ai_generated_style",
+                    models.BooleanField(
+                        default=False, help_text="Reads as drafted by a machine: asks for review."
+                    ),
+                ),
+                ("has_images", models.BooleanField(default=False)),
+                (
+                    "image_heavy",
+                    models.BooleanField(default=False, help_text="Mostly pictures: raises an advisory flag."),
+                ),
+                (
+                    "needs_human_review",
+                    models.BooleanField(default=False, help_text="The source asks for a person's review."),
+                ),
+                (
+                    "payload",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="What the generator said about its work, as a JSON object.",
+                    ),
+                ),
+                (
+                    "notes",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=500),
+                        blank=True,
+                        default=list,
+                        help_text="Remarks about the note itself, one a line.",
+                        size=None,
+                    ),
+                ),
+                (
+                    "owner",
+                    models.CharField(
+                        blank=True, help_text="The person or team that answers for this note.", max_length=500
+                    ),
+                ),
+                (
+                    "expected_result",
+                    models.TextField(blank=True, help_text="What is true after a reader followed the note."),
+                ),
+                (
+                    "rollback_note",
+                    models.TextField(blank=True, help_text="How to get back if it goes wrong."),
+                ),
             ],
             options={
-                'ordering': ['-updated_at', '-pk'],
-                'permissions': [('review_post', 'Can approve, request changes and close flags'), ('publish_post', 'Can publish by approving, and withdraw'), ('import_post', 'Can import posts')],
+                "ordering": ["-updated_at", "-pk"],
+                "permissions": [
+                    ("review_post", "Can approve, request changes and close flags"),
+                    ("publish_post", "Can publish by approving, and withdraw"),
+                    ("import_post", "Can import posts"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='PublishedChecklist',
+            name="PublishedChecklist",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(help_text='SHA-256 of title and items.', max_length=64, unique=True)),
-                ('title', models.CharField(blank=True, max_length=500)),
-                ('items', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), size=None)),
-                ('posts', models.PositiveIntegerField(help_text='How many publications carry it.')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "key",
+                    models.CharField(help_text="SHA-256 of title and items.", max_length=64, unique=True),
+                ),
+                ("title", models.CharField(blank=True, max_length=500)),
+                (
+                    "items",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), size=None),
+                ),
+                ("posts", models.PositiveIntegerField(help_text="How many publications carry it.")),
             ],
             options={
-                'ordering': ['title', 'key'],
+                "ordering": ["title", "key"],
             },
         ),
         migrations.CreateModel(
-            name='ChecklistItem',
+            name="ChecklistItem",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.PositiveSmallIntegerField(default=0)),
-                ('text', models.CharField(help_text='One thing that a reader should carry out.', max_length=500)),
-                ('checklist', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='items', to='kb.checklist')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("position", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "text",
+                    models.CharField(help_text="One thing that a reader should carry out.", max_length=500),
+                ),
+                (
+                    "checklist",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="items", to="kb.checklist"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['position', 'pk'],
+                "ordering": ["position", "pk"],
             },
         ),
         migrations.CreateModel(
-            name='Decision',
+            name="Decision",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('fingerprint', models.CharField(max_length=64)),
-                ('verdict', models.CharField(choices=[('approve', 'Approved'), ('request_changes', 'Changes requested'), ('withdraw', 'Withdrawn')], max_length=20)),
-                ('comment', models.TextField(blank=True)),
-                ('self_approved', models.BooleanField(default=False, help_text='The installation allowed the author to approve.')),
-                ('at', models.DateTimeField()),
-                ('reviewer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='decisions', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("fingerprint", models.CharField(max_length=64)),
+                (
+                    "verdict",
+                    models.CharField(
+                        choices=[
+                            ("approve", "Approved"),
+                            ("request_changes", "Changes requested"),
+                            ("withdraw", "Withdrawn"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("comment", models.TextField(blank=True)),
+                (
+                    "self_approved",
+                    models.BooleanField(
+                        default=False, help_text="The installation allowed the author to approve."
+                    ),
+                ),
+                ("at", models.DateTimeField()),
+                (
+                    "reviewer",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="decisions",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-pk'],
+                "ordering": ["-pk"],
             },
         ),
         migrations.CreateModel(
-            name='Entity',
+            name="Entity",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('type', models.CharField(help_text='What kind of thing this is: stack, area, problem, tool. Fixed once saved.', max_length=60)),
-                ('name', models.CharField(help_text='The name as posts use it. Fixed once saved, for revisions name it.', max_length=500)),
-                ('aliases', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=500), blank=True, default=list, help_text='Other names for the same thing, one a line. They help to find it here; readers never see them.', size=None)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "type",
+                    models.CharField(
+                        help_text="What kind of thing this is: stack, area, problem, tool. Fixed once saved.",
+                        max_length=60,
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        help_text="The name as posts use it. Fixed once saved, for revisions name it.",
+                        max_length=500,
+                    ),
+                ),
+                (
+                    "aliases",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=500),
+                        blank=True,
+                        default=list,
+                        help_text="Other names for the same thing, one a line. They help to find it here; readers never see them.",
+                        size=None,
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'entities',
-                'ordering': ['type', 'name'],
-                'constraints': [models.UniqueConstraint(fields=('type', 'name'), name='kb_one_entity_per_type_and_name'), models.CheckConstraint(condition=models.Q(models.Q(('name', ''), _negated=True), models.Q(('type', ''), _negated=True)), name='kb_an_entity_has_name_and_type')],
+                "verbose_name_plural": "entities",
+                "ordering": ["type", "name"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("type", "name"), name="kb_one_entity_per_type_and_name"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("name", ""), _negated=True), models.Q(("type", ""), _negated=True)
+                        ),
+                        name="kb_an_entity_has_name_and_type",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='ImportRun',
+            name="ImportRun",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('paths', models.JSONField(default=list)),
-                ('started_at', models.DateTimeField()),
-                ('finished_at', models.DateTimeField(help_text='None: running, or broken off.', null=True)),
-                ('counts', models.JSONField(default=dict, help_text='Outcome to number of records.')),
-                ('by', models.ForeignKey(help_text='None: the command line.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("paths", models.JSONField(default=list)),
+                ("started_at", models.DateTimeField()),
+                ("finished_at", models.DateTimeField(help_text="None: running, or broken off.", null=True)),
+                ("counts", models.JSONField(default=dict, help_text="Outcome to number of records.")),
+                (
+                    "by",
+                    models.ForeignKey(
+                        help_text="None: the command line.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-pk'],
+                "ordering": ["-pk"],
             },
         ),
         migrations.CreateModel(
-            name='Image',
+            name="Image",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.PositiveSmallIntegerField(default=0)),
-                ('source', models.CharField(blank=True, help_text='Whom to credit, such as unsplash.', max_length=500)),
-                ('url', models.CharField(help_text='Starts with https:// or http://.', max_length=2000)),
-                ('caption', models.CharField(blank=True, help_text='What the picture shows.', max_length=500)),
-                ('post', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='images', to='kb.post')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("position", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "source",
+                    models.CharField(
+                        blank=True, help_text="Whom to credit, such as unsplash.", max_length=500
+                    ),
+                ),
+                ("url", models.CharField(help_text="Starts with https:// or http://.", max_length=2000)),
+                (
+                    "caption",
+                    models.CharField(blank=True, help_text="What the picture shows.", max_length=500),
+                ),
+                (
+                    "post",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="images", to="kb.post"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['position', 'pk'],
+                "ordering": ["position", "pk"],
             },
         ),
         migrations.AddField(
-            model_name='checklist',
-            name='post',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='checklists', to='kb.post'),
+            model_name="checklist",
+            name="post",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="checklists", to="kb.post"
+            ),
         ),
         migrations.CreateModel(
-            name='PostEntity',
+            name="PostEntity",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.PositiveSmallIntegerField(default=0)),
-                ('entity', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='post_entities', to='kb.entity')),
-                ('post', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='post_entities', to='kb.post')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("position", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "entity",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="post_entities",
+                        to="kb.entity",
+                    ),
+                ),
+                (
+                    "post",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="post_entities",
+                        to="kb.post",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'entity',
-                'verbose_name_plural': 'entities',
-                'ordering': ['position', 'pk'],
+                "verbose_name": "entity",
+                "verbose_name_plural": "entities",
+                "ordering": ["position", "pk"],
             },
         ),
         migrations.CreateModel(
-            name='PublishedEntity',
+            name="PublishedEntity",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.TextField(help_text='“type:name”, as in Publication.entities.', unique=True)),
-                ('type', models.CharField(max_length=60)),
-                ('name', models.CharField(max_length=500)),
-                ('slug', models.CharField(help_text='Part of the address, unique within the type.', max_length=100)),
-                ('posts', models.PositiveIntegerField(help_text='How many publications name it.')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("key", models.TextField(help_text="“type:name”, as in Publication.entities.", unique=True)),
+                ("type", models.CharField(max_length=60)),
+                ("name", models.CharField(max_length=500)),
+                (
+                    "slug",
+                    models.CharField(
+                        help_text="Part of the address, unique within the type.", max_length=100
+                    ),
+                ),
+                ("posts", models.PositiveIntegerField(help_text="How many publications name it.")),
             ],
             options={
-                'ordering': ['type', 'name'],
-                'constraints': [models.UniqueConstraint(fields=('type', 'slug'), name='kb_one_published_entity_per_address')],
+                "ordering": ["type", "name"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("type", "slug"), name="kb_one_published_entity_per_address"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Revision',
+            name="Revision",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('version', models.CharField(help_text='Semantic version: major.minor.patch.', max_length=60)),
-                ('origin', models.CharField(choices=[('person', 'Edited by a person'), ('import', 'Imported'), ('restore', 'Restored from an earlier revision'), ('aside', 'Imported and kept aside: a person had edited the post')], max_length=20)),
-                ('canonical', models.TextField()),
-                ('fingerprint', models.CharField(max_length=64)),
-                ('source_hash', models.CharField(blank=True, max_length=200)),
-                ('reason', models.TextField(blank=True)),
-                ('files_touched', models.TextField(blank=True)),
-                ('command_used', models.TextField(blank=True)),
-                ('metric_improved', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField()),
-                ('author', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='revisions', to=settings.AUTH_USER_MODEL)),
-                ('import_run', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='revisions', to='kb.importrun')),
-                ('parent', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='children', to='kb.revision')),
-                ('post', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='revisions', to='kb.post')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                (
+                    "version",
+                    models.CharField(help_text="Semantic version: major.minor.patch.", max_length=60),
+                ),
+                (
+                    "origin",
+                    models.CharField(
+                        choices=[
+                            ("person", "Edited by a person"),
+                            ("import", "Imported"),
+                            ("restore", "Restored from an earlier revision"),
+                            ("aside", "Imported and kept aside: a person had edited the post"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("canonical", models.TextField()),
+                ("fingerprint", models.CharField(max_length=64)),
+                ("source_hash", models.CharField(blank=True, max_length=200)),
+                ("reason", models.TextField(blank=True)),
+                ("files_touched", models.TextField(blank=True)),
+                ("command_used", models.TextField(blank=True)),
+                ("metric_improved", models.TextField(blank=True)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "author",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="revisions",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "import_run",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="revisions",
+                        to="kb.importrun",
+                    ),
+                ),
+                (
+                    "parent",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="children",
+                        to="kb.revision",
+                    ),
+                ),
+                (
+                    "post",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="revisions", to="kb.post"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['post', '-number'],
+                "ordering": ["post", "-number"],
             },
         ),
         migrations.CreateModel(
-            name='Receipt',
+            name="Receipt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('place', models.TextField(help_text='File and line.')),
-                ('source', models.CharField(blank=True, max_length=60)),
-                ('source_id', models.CharField(blank=True, max_length=200)),
-                ('outcome', models.CharField(choices=[('created', 'Created'), ('updated', 'Updated'), ('unchanged', 'Unchanged'), ('conflict', 'Conflict'), ('rejected', 'Rejected')], db_index=True, max_length=20)),
-                ('reason', models.TextField(blank=True)),
-                ('post', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='receipts', to='kb.post')),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='receipts', to='kb.importrun')),
-                ('revision', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='receipts', to='kb.revision')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("place", models.TextField(help_text="File and line.")),
+                ("source", models.CharField(blank=True, max_length=60)),
+                ("source_id", models.CharField(blank=True, max_length=200)),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("created", "Created"),
+                            ("updated", "Updated"),
+                            ("unchanged", "Unchanged"),
+                            ("conflict", "Conflict"),
+                            ("rejected", "Rejected"),
+                        ],
+                        db_index=True,
+                        max_length=20,
+                    ),
+                ),
+                ("reason", models.TextField(blank=True)),
+                (
+                    "post",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="receipts",
+                        to="kb.post",
+                    ),
+                ),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="receipts",
+                        to="kb.importrun",
+                    ),
+                ),
+                (
+                    "revision",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="receipts",
+                        to="kb.revision",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['pk'],
+                "ordering": ["pk"],
             },
         ),
         migrations.CreateModel(
-            name='PublishedRevision',
+            name="PublishedRevision",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('post_slug', models.SlugField(max_length=200)),
-                ('number', models.PositiveIntegerField()),
-                ('version', models.CharField(max_length=60)),
-                ('fingerprint', models.CharField(max_length=64)),
-                ('approved_at', models.DateTimeField()),
-                ('document_json', models.TextField(help_text='The Document with all its fields.')),
-                ('revision', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='kb.revision')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("post_slug", models.SlugField(max_length=200)),
+                ("number", models.PositiveIntegerField()),
+                ("version", models.CharField(max_length=60)),
+                ("fingerprint", models.CharField(max_length=64)),
+                ("approved_at", models.DateTimeField()),
+                ("document_json", models.TextField(help_text="The Document with all its fields.")),
+                (
+                    "revision",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="kb.revision"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['post_slug', '-number'],
+                "ordering": ["post_slug", "-number"],
             },
         ),
         migrations.CreateModel(
-            name='Publication',
+            name="Publication",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('fingerprint', models.CharField(max_length=64)),
-                ('slug', models.SlugField(max_length=200, unique=True)),
-                ('reference', models.CharField(blank=True, max_length=200)),
-                ('number', models.PositiveIntegerField()),
-                ('version', models.CharField(max_length=60)),
-                ('published_at', models.DateTimeField(help_text='When this revision was approved.')),
-                ('first_published_at', models.DateTimeField()),
-                ('html', models.TextField()),
-                ('detail_json', models.TextField()),
-                ('card_json', models.TextField()),
-                ('meta_json', models.TextField()),
-                ('etag', models.CharField(help_text='SHA-256 over the stored answers.', max_length=64)),
-                ('title', models.CharField(max_length=300)),
-                ('topic', models.CharField(blank=True, max_length=500)),
-                ('summary', models.TextField(blank=True)),
-                ('difficulty', models.CharField(blank=True, max_length=20)),
-                ('code_language', models.CharField(blank=True, max_length=60)),
-                ('stack', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), default=list, size=None)),
-                ('tools', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), default=list, size=None)),
-                ('entities', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), default=list, help_text='Keys, “type:name”.', size=None)),
-                ('checklists', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), default=list, help_text='Keys of PublishedChecklist.', size=None)),
-                ('reading_time', models.PositiveSmallIntegerField(null=True)),
-                ('quality', models.PositiveSmallIntegerField(null=True)),
-                ('freshness', models.PositiveSmallIntegerField(null=True)),
-                ('depth', models.PositiveSmallIntegerField(null=True)),
-                ('clarity', models.PositiveSmallIntegerField(null=True)),
-                ('ai_involved', models.BooleanField()),
-                ('search', django.contrib.postgres.search.SearchVectorField()),
-                ('approval', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='kb.decision')),
-                ('post', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='publication', to='kb.post')),
-                ('revision', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='kb.revision')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("fingerprint", models.CharField(max_length=64)),
+                ("slug", models.SlugField(max_length=200, unique=True)),
+                ("reference", models.CharField(blank=True, max_length=200)),
+                ("number", models.PositiveIntegerField()),
+                ("version", models.CharField(max_length=60)),
+                ("published_at", models.DateTimeField(help_text="When this revision was approved.")),
+                ("first_published_at", models.DateTimeField()),
+                ("html", models.TextField()),
+                ("detail_json", models.TextField()),
+                ("card_json", models.TextField()),
+                ("meta_json", models.TextField()),
+                ("etag", models.CharField(help_text="SHA-256 over the stored answers.", max_length=64)),
+                ("title", models.CharField(max_length=300)),
+                ("topic", models.CharField(blank=True, max_length=500)),
+                ("summary", models.TextField(blank=True)),
+                ("difficulty", models.CharField(blank=True, max_length=20)),
+                ("code_language", models.CharField(blank=True, max_length=60)),
+                (
+                    "stack",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.TextField(), default=list, size=None
+                    ),
+                ),
+                (
+                    "tools",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.TextField(), default=list, size=None
+                    ),
+                ),
+                (
+                    "entities",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.TextField(), default=list, help_text="Keys, “type:name”.", size=None
+                    ),
+                ),
+                (
+                    "checklists",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.TextField(),
+                        default=list,
+                        help_text="Keys of PublishedChecklist.",
+                        size=None,
+                    ),
+                ),
+                ("reading_time", models.PositiveSmallIntegerField(null=True)),
+                ("quality", models.PositiveSmallIntegerField(null=True)),
+                ("freshness", models.PositiveSmallIntegerField(null=True)),
+                ("depth", models.PositiveSmallIntegerField(null=True)),
+                ("clarity", models.PositiveSmallIntegerField(null=True)),
+                ("ai_involved", models.BooleanField()),
+                ("search", django.contrib.postgres.search.SearchVectorField()),
+                (
+                    "approval",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="kb.decision"
+                    ),
+                ),
+                (
+                    "post",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="publication", to="kb.post"
+                    ),
+                ),
+                (
+                    "revision",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="kb.revision"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-published_at', '-id'],
+                "ordering": ["-published_at", "-id"],
             },
         ),
         migrations.AddField(
-            model_name='post',
-            name='head',
-            field=models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='kb.revision'),
+            model_name="post",
+            name="head",
+            field=models.ForeignKey(
+                editable=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="kb.revision",
+            ),
         ),
         migrations.CreateModel(
-            name='Flag',
+            name="Flag",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.CharField(max_length=40)),
-                ('severity', models.CharField(choices=[('blocking', 'Blocking'), ('asks', 'Asks for review'), ('advisory', 'Advisory')], max_length=20)),
-                ('sentence', models.TextField(help_text='Why a person should look, in one sentence.')),
-                ('evidence', models.JSONField(blank=True, default=list)),
-                ('raised_at', models.DateTimeField()),
-                ('closed_at', models.DateTimeField(null=True)),
-                ('closing_note', models.TextField(blank=True)),
-                ('closed_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('raised_by', models.ForeignKey(help_text='None: a rule.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('settled_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='settled_flags', to='kb.decision')),
-                ('revision', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='flags', to='kb.revision')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("code", models.CharField(max_length=40)),
+                (
+                    "severity",
+                    models.CharField(
+                        choices=[
+                            ("blocking", "Blocking"),
+                            ("asks", "Asks for review"),
+                            ("advisory", "Advisory"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("sentence", models.TextField(help_text="Why a person should look, in one sentence.")),
+                ("evidence", models.JSONField(blank=True, default=list)),
+                ("raised_at", models.DateTimeField()),
+                ("closed_at", models.DateTimeField(null=True)),
+                ("closing_note", models.TextField(blank=True)),
+                (
+                    "closed_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "raised_by",
+                    models.ForeignKey(
+                        help_text="None: a rule.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "settled_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="settled_flags",
+                        to="kb.decision",
+                    ),
+                ),
+                (
+                    "revision",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="flags", to="kb.revision"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['pk'],
+                "ordering": ["pk"],
             },
         ),
         migrations.AddField(
-            model_name='decision',
-            name='revision',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='decisions', to='kb.revision'),
+            model_name="decision",
+            name="revision",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="decisions", to="kb.revision"
+            ),
         ),
         migrations.CreateModel(
-            name='SourceRecord',
+            name="SourceRecord",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('format', models.CharField(max_length=20)),
-                ('place', models.TextField(help_text='File and line.')),
-                ('content', models.BinaryField()),
-                ('sha256', models.CharField(max_length=64)),
-                ('revision', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='source_record', to='kb.revision')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("format", models.CharField(max_length=20)),
+                ("place", models.TextField(help_text="File and line.")),
+                ("content", models.BinaryField()),
+                ("sha256", models.CharField(max_length=64)),
+                (
+                    "revision",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="source_record",
+                        to="kb.revision",
+                    ),
+                ),
             ],
         ),
         migrations.AddConstraint(
-            model_name='revision',
-            constraint=models.UniqueConstraint(fields=('post', 'number'), name='kb_one_revision_per_number'),
+            model_name="revision",
+            constraint=models.UniqueConstraint(fields=("post", "number"), name="kb_one_revision_per_number"),
         ),
         migrations.AddConstraint(
-            model_name='revision',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('origin__in', ['person', 'restore']), _negated=True), models.Q(('author__isnull', False), models.Q(('reason', ''), _negated=True)), _connector='OR'), name='kb_a_person_gives_a_reason'),
+            model_name="revision",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("origin__in", ["person", "restore"]), _negated=True),
+                    models.Q(("author__isnull", False), models.Q(("reason", ""), _negated=True)),
+                    _connector="OR",
+                ),
+                name="kb_a_person_gives_a_reason",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='publishedrevision',
-            constraint=models.UniqueConstraint(fields=('post_slug', 'number'), name='kb_one_published_revision_per_number'),
+            model_name="publishedrevision",
+            constraint=models.UniqueConstraint(
+                fields=("post_slug", "number"), name="kb_one_published_revision_per_number"
+            ),
         ),
         migrations.AddIndex(
-            model_name='publication',
-            index=models.Index(fields=['-published_at', '-id'], name='kb_publication_newest'),
+            model_name="publication",
+            index=models.Index(fields=["-published_at", "-id"], name="kb_publication_newest"),
         ),
         migrations.AddIndex(
-            model_name='publication',
-            index=models.Index(fields=['topic', '-published_at', '-id'], name='kb_publication_by_topic'),
+            model_name="publication",
+            index=models.Index(fields=["topic", "-published_at", "-id"], name="kb_publication_by_topic"),
         ),
         migrations.AddIndex(
-            model_name='publication',
-            index=django.contrib.postgres.indexes.GinIndex(fields=['stack'], name='kb_publication_by_stack'),
+            model_name="publication",
+            index=django.contrib.postgres.indexes.GinIndex(fields=["stack"], name="kb_publication_by_stack"),
         ),
         migrations.AddIndex(
-            model_name='publication',
-            index=django.contrib.postgres.indexes.GinIndex(fields=['tools'], name='kb_publication_by_tool'),
+            model_name="publication",
+            index=django.contrib.postgres.indexes.GinIndex(fields=["tools"], name="kb_publication_by_tool"),
         ),
         migrations.AddIndex(
-            model_name='publication',
-            index=django.contrib.postgres.indexes.GinIndex(fields=['entities'], name='kb_publication_by_entity'),
+            model_name="publication",
+            index=django.contrib.postgres.indexes.GinIndex(
+                fields=["entities"], name="kb_publication_by_entity"
+            ),
         ),
         migrations.AddIndex(
-            model_name='publication',
-            index=django.contrib.postgres.indexes.GinIndex(fields=['checklists'], name='kb_publication_by_checklist'),
+            model_name="publication",
+            index=django.contrib.postgres.indexes.GinIndex(
+                fields=["checklists"], name="kb_publication_by_checklist"
+            ),
         ),
         migrations.AddIndex(
-            model_name='publication',
-            index=django.contrib.postgres.indexes.GinIndex(fields=['search'], name='kb_publication_search'),
+            model_name="publication",
+            index=django.contrib.postgres.indexes.GinIndex(fields=["search"], name="kb_publication_search"),
         ),
         migrations.AddIndex(
-            model_name='post',
-            index=models.Index(fields=['-updated_at', '-id'], name='kb_post_by_update'),
+            model_name="post",
+            index=models.Index(fields=["-updated_at", "-id"], name="kb_post_by_update"),
         ),
         migrations.AddIndex(
-            model_name='post',
-            index=models.Index(fields=['topic'], name='kb_post_by_topic'),
+            model_name="post",
+            index=models.Index(fields=["topic"], name="kb_post_by_topic"),
         ),
         migrations.AddConstraint(
-            model_name='post',
-            constraint=models.UniqueConstraint(condition=models.Q(('source_id', ''), _negated=True), fields=('source', 'source_id'), name='kb_one_post_per_source_record'),
+            model_name="post",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("source_id", ""), _negated=True),
+                fields=("source", "source_id"),
+                name="kb_one_post_per_source_record",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='post',
-            constraint=models.CheckConstraint(condition=models.Q(('title', ''), _negated=True), name='kb_a_post_has_a_title'),
+            model_name="post",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("title", ""), _negated=True), name="kb_a_post_has_a_title"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='post',
-            constraint=models.CheckConstraint(condition=models.Q(('quality__isnull', True), ('quality__lte', 100), _connector='OR'), name='kb_quality_is_at_most_100'),
+            model_name="post",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("quality__isnull", True), ("quality__lte", 100), _connector="OR"),
+                name="kb_quality_is_at_most_100",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='post',
-            constraint=models.CheckConstraint(condition=models.Q(('freshness__isnull', True), ('freshness__lte', 100), _connector='OR'), name='kb_freshness_is_at_most_100'),
+            model_name="post",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("freshness__isnull", True), ("freshness__lte", 100), _connector="OR"),
+                name="kb_freshness_is_at_most_100",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='post',
-            constraint=models.CheckConstraint(condition=models.Q(('depth__isnull', True), ('depth__lte', 100), _connector='OR'), name='kb_depth_is_at_most_100'),
+            model_name="post",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("depth__isnull", True), ("depth__lte", 100), _connector="OR"),
+                name="kb_depth_is_at_most_100",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='post',
-            constraint=models.CheckConstraint(condition=models.Q(('clarity__isnull', True), ('clarity__lte', 100), _connector='OR'), name='kb_clarity_is_at_most_100'),
+            model_name="post",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("clarity__isnull", True), ("clarity__lte", 100), _connector="OR"),
+                name="kb_clarity_is_at_most_100",
+            ),
         ),
         migrations.AddIndex(
-            model_name='flag',
-            index=models.Index(condition=models.Q(('closed_at__isnull', True)), fields=['code', 'revision'], name='kb_open_flags'),
+            model_name="flag",
+            index=models.Index(
+                condition=models.Q(("closed_at__isnull", True)),
+                fields=["code", "revision"],
+                name="kb_open_flags",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='flag',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('closed_at__isnull', True), ('closed_by__isnull', True), ('closing_note', '')), models.Q(('closed_at__isnull', False), ('closed_by__isnull', False), models.Q(models.Q(('closing_note', ''), _negated=True), ('settled_by__isnull', False), _connector='OR')), _connector='OR'), name='kb_a_closed_flag_says_who_and_why'),
+            model_name="flag",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("closed_at__isnull", True), ("closed_by__isnull", True), ("closing_note", "")),
+                    models.Q(
+                        ("closed_at__isnull", False),
+                        ("closed_by__isnull", False),
+                        models.Q(
+                            models.Q(("closing_note", ""), _negated=True),
+                            ("settled_by__isnull", False),
+                            _connector="OR",
+                        ),
+                    ),
+                    _connector="OR",
+                ),
+                name="kb_a_closed_flag_says_who_and_why",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='flag',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('severity', 'blocking'), _negated=True), ('settled_by__isnull', True), _connector='OR'), name='kb_no_decision_settles_a_blocking_flag'),
+            model_name="flag",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("severity", "blocking"), _negated=True),
+                    ("settled_by__isnull", True),
+                    _connector="OR",
+                ),
+                name="kb_no_decision_settles_a_blocking_flag",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='flag',
-            constraint=models.UniqueConstraint(condition=models.Q(('raised_by__isnull', True)), fields=('revision', 'code'), name='kb_a_rule_flags_a_revision_once'),
+            model_name="flag",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("raised_by__isnull", True)),
+                fields=("revision", "code"),
+                name="kb_a_rule_flags_a_revision_once",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='decision',
-            constraint=models.CheckConstraint(condition=models.Q(('verdict', 'approve'), models.Q(('comment', ''), _negated=True), _connector='OR'), name='kb_who_refuses_says_why'),
+            model_name="decision",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("verdict", "approve"), models.Q(("comment", ""), _negated=True), _connector="OR"
+                ),
+                name="kb_who_refuses_says_why",
+            ),
         ),
     ]

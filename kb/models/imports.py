@@ -8,7 +8,11 @@ from kb.choices import Outcome
 
 class ImportRun(models.Model):
     by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", help_text="None: the command line."
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="None: the command line.",
     )
     paths = models.JSONField(default=list)
     started_at = models.DateTimeField()

@@ -57,7 +57,9 @@ class PostQuerySet(models.QuerySet["Post"]):
 class Post(models.Model):
     # Identity: a trigger keeps it as it is, for revisions, approvals and links outside lean on it.
     slug = models.SlugField(
-        max_length=200, unique=True, help_text="The post's address. Fixed once saved, so that links never break."
+        max_length=200,
+        unique=True,
+        help_text="The post's address. Fixed once saved, so that links never break.",
     )
     reference = models.CharField(
         max_length=200, blank=True, help_text="The source's own reference. Fixed once saved."
@@ -68,7 +70,9 @@ class Post(models.Model):
     source_id = models.CharField(max_length=200, blank=True, help_text="The post's name in its source.")
 
     # What the source claims. Readers see none of it but the view count.
-    source_status = models.CharField(max_length=60, blank=True, help_text="As the source said; kb decides itself.")
+    source_status = models.CharField(
+        max_length=60, blank=True, help_text="As the source said; kb decides itself."
+    )
     source_version = models.CharField(max_length=60, blank=True, help_text="As the source said.")
     source_last_reviewed = models.DateField(
         null=True, blank=True, help_text="As the source said; no proof that anybody reviewed it here."
@@ -95,8 +99,12 @@ class Post(models.Model):
         default=BodyFormat.MARKDOWN.value,
         help_text="HTML is cleaned before anybody sees it; what is removed raises a blocking flag.",
     )
-    topic = models.CharField(max_length=500, blank=True, help_text="Such as: production defaults / python services.")
-    summary = models.TextField(blank=True, help_text="Two or three sentences; shown in lists and first in the meta box.")
+    topic = models.CharField(
+        max_length=500, blank=True, help_text="Such as: production defaults / python services."
+    )
+    summary = models.TextField(
+        blank=True, help_text="Two or three sentences; shown in lists and first in the meta box."
+    )
     outline = models.JSONField(
         default=list, blank=True, help_text="One point a line, as “label: text”. The label may be missing."
     )
@@ -115,15 +123,21 @@ class Post(models.Model):
     freshness = _score()
     depth = _score()
     clarity = _score()
-    ai_generated_style = models.BooleanField(default=False, help_text="Reads as drafted by a machine: asks for review.")
+    ai_generated_style = models.BooleanField(
+        default=False, help_text="Reads as drafted by a machine: asks for review."
+    )
     has_images = models.BooleanField(default=False)
     image_heavy = models.BooleanField(default=False, help_text="Mostly pictures: raises an advisory flag.")
-    needs_human_review = models.BooleanField(default=False, help_text="The source asks for a person's review.")
+    needs_human_review = models.BooleanField(
+        default=False, help_text="The source asks for a person's review."
+    )
     payload = models.JSONField(
         default=dict, blank=True, help_text="What the generator said about its work, as a JSON object."
     )
     notes = _lines("Remarks about the note itself, one a line.")
-    owner = models.CharField(max_length=500, blank=True, help_text="The person or team that answers for this note.")
+    owner = models.CharField(
+        max_length=500, blank=True, help_text="The person or team that answers for this note."
+    )
     expected_result = models.TextField(blank=True, help_text="What is true after a reader followed the note.")
     rollback_note = models.TextField(blank=True, help_text="How to get back if it goes wrong.")
 
@@ -219,7 +233,9 @@ class Checklist(models.Model):
 class ChecklistItem(models.Model):
     checklist = models.ForeignKey(Checklist, on_delete=models.CASCADE, related_name="items")
     position = models.PositiveSmallIntegerField(default=0)
-    text = models.CharField(max_length=document.MAX_LINE, help_text="One thing that a reader should carry out.")
+    text = models.CharField(
+        max_length=document.MAX_LINE, help_text="One thing that a reader should carry out."
+    )
 
     class Meta:
         ordering = ["position", "pk"]
@@ -245,7 +261,9 @@ class PostEntity(models.Model):
 class Image(models.Model):
     post = models.ForeignKey(Post, on_delete=models.CASCADE, related_name="images")
     position = models.PositiveSmallIntegerField(default=0)
-    source = models.CharField(max_length=document.MAX_LINE, blank=True, help_text="Whom to credit, such as unsplash.")
+    source = models.CharField(
+        max_length=document.MAX_LINE, blank=True, help_text="Whom to credit, such as unsplash."
+    )
     url = models.CharField(max_length=2000, help_text="Starts with https:// or http://.")
     caption = models.CharField(max_length=document.MAX_LINE, blank=True, help_text="What the picture shows.")
 
@@ -257,5 +275,3 @@ class Image(models.Model):
 
     def plain(self) -> dict[str, object]:
         return {"source": self.source, "url": self.url, "caption": self.caption}
-
-

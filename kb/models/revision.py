@@ -77,9 +77,7 @@ class Decision(models.Model):
     fingerprint = models.CharField(max_length=64)
     verdict = models.CharField(max_length=20, choices=Verdict)
     comment = models.TextField(blank=True)
-    reviewer = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="decisions"
-    )
+    reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="decisions")
     self_approved = models.BooleanField(
         default=False, help_text="The installation allowed the author to approve."
     )
@@ -120,7 +118,11 @@ class Flag(models.Model):
     # [{"field": "body", "excerpt": "..."}]: where to look.
     evidence = models.JSONField(default=list, blank=True)
     raised_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", help_text="None: a rule."
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="None: a rule.",
     )
     raised_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True)
@@ -128,7 +130,9 @@ class Flag(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
     )
     closing_note = models.TextField(blank=True)
-    settled_by = models.ForeignKey(Decision, null=True, on_delete=models.PROTECT, related_name="settled_flags")
+    settled_by = models.ForeignKey(
+        Decision, null=True, on_delete=models.PROTECT, related_name="settled_flags"
+    )
 
     objects = FlagQuerySet.as_manager()
 
