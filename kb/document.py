@@ -109,7 +109,8 @@ class Checklist(Part):
 
 class Entity(Part):
     name: Item
-    type: Annotated[Item, Field(max_length=60)]
+    # Without a colon or slash: "type:name" is its key, and the type is part of an address.
+    type: Annotated[Item, Field(max_length=60, pattern=r"^[^:/]+$")]
 
 
 class Image(Part):

@@ -10,7 +10,7 @@ PROJECT = Path(__file__).parent.parent
 
 LEAVES = ("kb.choices", "kb.diff", "kb.document", "kb.errors", "kb.render", "kb.sources")
 # Each stage calls later ones alone.
-STAGES = ("importing", "revising", "flagging", "reviewing", "publishing")
+STAGES = ("demonstrating", "importing", "revising", "flagging", "reviewing", "publishing", "permitting")
 DOORS = {
     "kb.admin": (*LEAVES, "kb.admin", "kb.flow", "kb.models"),
     "kb.management": (*LEAVES, "kb.management", "kb.flow", "kb.models", "kb.reading_role"),

@@ -1,1 +1,246 @@
-RULES: dict[str,object] = {}
+"""Turn a revision into flags: reasons why a person should look, each from one small rule.
+
+A rule reads one Document and returns its finding or None. KB_FLAG_RULES_OFF switches rules off by their code.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+
+from kb.choices import Severity
+from kb.document import Document
+from kb.models import Flag, Revision
+from kb.render import Removed, render, safe_url
+
+EXCERPT = 160  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Where to look: a Document field and a piece of it."""
+
+    field: str
+    excerpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    sentence: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    code: str
+    severity: Severity
+    what: str  # for the settings' table and the admin's filter
+    check: Callable[[Document], Finding | None]
+
+
+def needs_human_review(document: Document) -> Finding | None:
+    if not document.flags.needs_human_review:
+        return None
+    return Finding("The source asks for a person's review.", (Evidence("flags.needs_human_review"),))
+
+
+def ai_generated(document: Document) -> Finding | None:
+    if not document.ai_involved:
+        return None
+    generator = document.payload.generator
+    by = f" by {generator}" if generator else ""
+    field = "payload.generator" if generator else "flags.ai_generated_style"
+    return Finding(
+        f"Drafted with a machine{by}: a person has to vouch for it.", (Evidence(field, generator),)
+    )
+
+
+def low_score(document: Document) -> Finding | None:
+    threshold = settings.KB_SCORE_THRESHOLD
+    low = {
+        name: score
+        for name, score in document.scores.model_dump().items()
+        if score is not None and score < threshold
+    }
+    if not low:
+        return None
+    listed = ", ".join(f"{name} {score}" for name, score in low.items())
+    evidence = tuple(Evidence(f"scores.{name}", str(score)) for name, score in low.items())
+    return Finding(f"Below the threshold of {threshold}: {listed}.", evidence)
+
+
+def missing_owner(document: Document) -> Finding | None:
+    if document.owner:
+        return None
+    return Finding("Nobody is named as owner, so nobody answers for it.", (Evidence("owner"),))
+
+
+def missing_rollback(document: Document) -> Finding | None:
+    if document.rollback_note:
+        return None
+    return Finding("There is no rollback note: how does a reader get back?", (Evidence("rollback_note"),))
+
+
+def image_heavy(document: Document) -> Finding | None:
+    if not document.flags.image_heavy:
+        return None
+    return Finding(
+        f"Mostly pictures ({len(document.images)}): is the text enough without them?",
+        (Evidence("flags.image_heavy"),),
+    )
+
+
+def removed_markup(document: Document) -> Finding | None:
+    removed = [*render(document.body, document.body_format).removed]
+    evidence = [Evidence("body", piece.what[:EXCERPT]) for piece in removed]
+    unsafe = [
+        Evidence(f"images.{position}.url", image.url[:EXCERPT])
+        for position, image in enumerate(document.images)
+        if safe_url(image.url) is None
+    ]
+    removed += [Removed(found.excerpt) for found in unsafe]
+    if not removed:
+        return None
+    pieces = (
+        "1 piece of markup or address"
+        if len(removed) == 1
+        else f"{len(removed)} pieces of markup or addresses"
+    )
+    return Finding(f"Readers will not get {pieces}: not safe.", (*evidence, *unsafe))
+
+
+CREDENTIALS = (
+    ("a private key", re.compile(r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----")),
+    ("an access key id", re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")),
+    (
+        "an access token",
+        re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{20,255}|glpat-[\w-]{20,64}|xox[abprs]-[\w-]{10,200})"),
+    ),
+    ("a secret API key", re.compile(r"\b(?:sk|rk)[-_](?:live|test|proj|ant)[-_][A-Za-z0-9_-]{12,200}")),
+    ("a signed token", re.compile(r"\beyJ[\w-]{8,2000}\.eyJ[\w-]{8,4000}\.[\w-]{8,2000}")),
+    (
+        "a password in an address",
+        re.compile(r"\b[a-z][a-z0-9+]{1,20}://[^\s/:@<>{}$\"']{1,100}:[^\s/@<>{}$\"'*]{3,100}@"),
+    ),
+    (
+        "a password or key",
+        re.compile(
+            r"(?i)\b(?:password|passwd|secret|api[_-]?key|access[_-]?key|auth[_-]?token|token)\b[\"']?\s{0,3}[:=]\s{0,3}"
+            r"[\"']?(?![<${%*]|your|example|changeme|xxx|none\b|null\b|os\.|env)(?=[^\s\"']{0,60}[0-9])[^\s\"'<>{}]{10,200}"
+        ),
+    ),
+)
+
+
+def credential(document: Document) -> Finding | None:
+    found = []
+    for field, text in texts(document.plain()):
+        for what, pattern in CREDENTIALS:
+            match = pattern.search(text)
+            if match:
+                found.append((what, Evidence(field, masked(match.group()))))
+                break
+    if not found:
+        return None
+    kinds = ", ".join(dict.fromkeys(what for what, _ in found))
+    return Finding(f"The text seems to hold {kinds}.", tuple(evidence for _, evidence in found))
+
+
+def masked(secret: str) -> str:
+    """Enough to find it in the text; a flag must not be a second copy."""
+    return f"{secret[:12]}…"
+
+
+def texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Each text inside plain data, with its dotted path."""
+    match value:
+        case str():
+            yield path, value
+        case dict():
+            for key, part in value.items():
+                yield from texts(part, f"{path}.{key}".lstrip("."))
+        case list():
+            for position, part in enumerate(value):
+                yield from texts(part, f"{path}.{position}")
+
+
+def import_conflict(document: Document) -> Finding | None:
+    """Raised by the import itself, with what it kept aside: no content alone can tell."""
+    return None
+
+
+_rules = (
+    Rule("credential", Severity.BLOCKING, "Text that looks like a credential", credential),
+    Rule("removed_markup", Severity.BLOCKING, "Markup or address that is not safe", removed_markup),
+    Rule("import_conflict", Severity.BLOCKING, "Import met a person's edit", import_conflict),
+    Rule("needs_human_review", Severity.ASKS, "Source asks for human review", needs_human_review),
+    Rule("ai_generated", Severity.ASKS, "Drafted with a machine", ai_generated),
+    Rule("low_score", Severity.ADVISORY, "Score below the threshold", low_score),
+    Rule("missing_owner", Severity.ADVISORY, "No owner", missing_owner),
+    Rule("missing_rollback", Severity.ADVISORY, "No rollback note", missing_rollback),
+    Rule("image_heavy", Severity.ADVISORY, "Image heavy", image_heavy),
+)
+RULES = {rule.code: rule for rule in _rules}
+
+
+def inspect(document: Document) -> list[tuple[Rule, Finding]]:
+    """What the rules that are switched on say of this content. Raises InvalidDocument if it cannot be compiled."""
+    on = [rule for code, rule in RULES.items() if code not in settings.KB_FLAG_RULES_OFF]
+    return [(rule, finding) for rule in on if (finding := rule.check(document))]
+
+
+def run(revision: Revision, *, at: datetime) -> list[Flag]:
+    """Flag a new revision, and bring along what people and imports said of the one before it."""
+    flags = [
+        Flag(
+            revision=revision,
+            code=rule.code,
+            severity=rule.severity,
+            sentence=finding.sentence,
+            evidence=[{"field": found.field, "excerpt": found.excerpt} for found in finding.evidence],
+            raised_at=at,
+        )
+        for rule, finding in inspect(revision.document)
+    ]
+    return Flag.objects.bulk_create([*flags, *_brought_along(revision)])
+
+
+def _brought_along(revision: Revision) -> list[Flag]:
+    if revision.parent is None:
+        return []
+    by_person = Flag.objects.open().filter(revision=revision.parent_id, raised_by__isnull=False)
+    by_import = Flag.objects.open().filter(revision=revision.parent_id, code="import_conflict")
+    return [
+        Flag(
+            revision=revision,
+            code=flag.code,
+            severity=flag.severity,
+            sentence=flag.sentence,
+            evidence=flag.evidence,
+            raised_by_id=flag.raised_by_id,
+            raised_at=flag.raised_at,
+        )
+        for flag in (by_person | by_import).order_by("pk")
+    ]
+
+
+def conflict(revision: Revision, *, aside: Revision, at: datetime) -> Flag | None:
+    """Flag the newest revision: an import brought other content, which was kept aside."""
+    if "import_conflict" in settings.KB_FLAG_RULES_OFF:
+        return None
+    flag, _ = Flag.objects.update_or_create(
+        revision=revision,
+        code="import_conflict",
+        closed_at__isnull=True,
+        defaults={
+            "severity": Severity.BLOCKING,
+            "sentence": f"An import brought other content; it was kept aside as revision {aside.number}. "
+            "Compare the two and say in the note which one counts.",
+            "evidence": [{"field": "", "excerpt": f"revision {aside.number}"}],
+            "raised_at": at,
+        },
+    )
+    return flag

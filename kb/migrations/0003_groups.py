@@ -39,9 +39,10 @@ def _permissions(apps):
 
     for label in ("auth", "kb"):
         config = apps.get_app_config(label)
+        had = getattr(config, "models_module", None)
         config.models_module = True  # the historical app has none, and Django would pass it over
         create_permissions(config, apps=apps, verbosity=0)
-        config.models_module = None
+        config.models_module = had
 
 
 def make(apps, schema_editor):

@@ -8,7 +8,7 @@ from django.db import models
 from django.urls import reverse
 
 from kb import document
-from kb.choices import BodyFormat, Difficulty, Severity, State
+from kb.choices import BodyFormat, Difficulty, Severity, State, Verdict
 from kb.models.entity import Entity
 
 DEMO_SOURCE = "kb-demo"  # the one source whose posts may be removed altogether
@@ -176,6 +176,15 @@ class Post(models.Model):
     def get_absolute_url(self) -> str:
         """The post's address for readers; it answers once the post is published."""
         return reverse("site:post", args=[self.slug])
+
+    def current_state(self) -> State:
+        """What is going on, from the newest revision's last decision and its open flags."""
+        verdict = self.head.decisions.values_list("verdict", flat=True).first()
+        if verdict == Verdict.REQUEST_CHANGES:
+            return State.CHANGES_REQUESTED
+        if self.head.flags.holding_up().exists():
+            return State.WAITING
+        return State.SETTLED if verdict == Verdict.APPROVE else State.DRAFT
 
     def document(self) -> document.Document:
         """The working draft as a Document. Raises InvalidDocument if the tables hold what no Document may."""

@@ -1,0 +1,22 @@
+"""Turn an actor and an act into leave to go on, or a refusal that names the missing right."""
+
+from typing import Any
+
+from kb.errors import Refused
+
+ACTS = {
+    "kb.add_post": "write posts",
+    "kb.change_post": "edit posts",
+    "kb.review_post": "review posts",
+    "kb.publish_post": "publish or withdraw posts",
+    "kb.import_post": "import posts",
+}
+
+
+def require(by: Any, *permissions: str) -> None:
+    """Raise Refused `not_allowed` unless the user has all these rights."""
+    for permission in permissions:
+        if not by.has_perm(permission):
+            raise Refused(
+                f"{by} may not {ACTS[permission]}: ask an administrator for that right.", code="not_allowed"
+            )

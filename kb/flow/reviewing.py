@@ -1,0 +1,212 @@
+"""Turn what reviewers say of a revision into decisions, and an approval into a publication.
+
+An approval names the fingerprint that its reviewer saw. Each verb locks the post first: of two people at once
+one wins and the other is told.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from kb.choices import Severity, Verdict
+from kb.errors import Refused
+from kb.flow import permitting, publishing
+from kb.models import Decision, Flag, Post, Publication, Revision
+
+REVIEW_REQUESTED = "review_requested"
+
+
+@transaction.atomic
+def approve(
+    post: Post, *, number: int, fingerprint: str, by: Any, at: datetime, comment: str = ""
+) -> Decision:
+    """Approve and publish exactly the revision that was seen.
+
+    Raises Refused: `not_allowed`, `changed`, `already_decided`, `own_work` or `open_blocking_flags`.
+    """
+    permitting.require(by, "kb.review_post", "kb.publish_post")
+    post = _locked(post)
+    head = _seen(post, number, fingerprint)
+    last = head.decisions.select_related("reviewer").first()
+    if last and last.verdict == Verdict.APPROVE:
+        raise Refused(f"“{post}” was already approved by {last.reviewer}.", code="already_decided")
+    own = _is_own_work(head, by)
+    if own and not settings.KB_ALLOW_SELF_APPROVAL:
+        raise Refused(f"You wrote this content of “{post}”: another person must approve it.", code="own_work")
+    _refuse_open_blocking(post, head)
+    decision = Decision.objects.create(
+        revision=head,
+        fingerprint=fingerprint,
+        verdict=Verdict.APPROVE,
+        comment=comment.strip(),
+        reviewer=by,
+        self_approved=own,
+        at=at,
+    )
+    _settle(decision)
+    publishing.publish(decision, at=at)
+    _update_state(post)
+    return decision
+
+
+@transaction.atomic
+def request_changes(
+    post: Post, *, number: int, fingerprint: str, by: Any, at: datetime, comment: str
+) -> Decision:
+    """Send the revision that was seen back to its editors. What readers have stays.
+
+    Raises Refused: `not_allowed`, `comment_missing`, `changed` or `already_decided`.
+    """
+    permitting.require(by, "kb.review_post")
+    comment = _words(comment, f"Say what has to change in “{post}”.", "comment_missing")
+    post = _locked(post)
+    head = _seen(post, number, fingerprint)
+    last = head.decisions.select_related("reviewer").first()
+    if last and last.verdict == Verdict.REQUEST_CHANGES:
+        raise Refused(
+            f"{last.reviewer} already requested changes of this revision of “{post}”.", code="already_decided"
+        )
+    decision = Decision.objects.create(
+        revision=head,
+        fingerprint=fingerprint,
+        verdict=Verdict.REQUEST_CHANGES,
+        comment=comment,
+        reviewer=by,
+        at=at,
+    )
+    _settle(decision)
+    _update_state(post)
+    return decision
+
+
+@transaction.atomic
+def withdraw(post: Post, *, by: Any, at: datetime, comment: str) -> Decision:
+    """Take a published post away from readers; to come back it needs a new approval.
+
+    Raises Refused: `not_allowed`, `comment_missing` or `not_published`.
+    """
+    permitting.require(by, "kb.publish_post")
+    comment = _words(comment, f"Say why “{post}” is withdrawn.", "comment_missing")
+    post = _locked(post)
+    publication = Publication.objects.select_related("revision").filter(post=post).first()
+    if publication is None:
+        raise Refused(f"“{post}” is not published, so there is nothing to withdraw.", code="not_published")
+    decision = Decision.objects.create(
+        revision=publication.revision,
+        fingerprint=publication.fingerprint,
+        verdict=Verdict.WITHDRAW,
+        comment=comment,
+        reviewer=by,
+        at=at,
+    )
+    publishing.retract(post, at=at)
+    _update_state(post)
+    return decision
+
+
+@transaction.atomic
+def close_flag(flag: Flag, *, by: Any, at: datetime, note: str) -> Flag:
+    """Close a blocking or advisory flag of the newest revision with a note.
+
+    Raises Refused: `not_allowed`, `note_missing`, `already_closed`, `changed` or `asks_is_settled_by_decision`.
+    """
+    permitting.require(by, "kb.review_post")
+    note = _words(note, "Say in the note why this flag needs no further attention.", "note_missing")
+    post = _locked(flag.revision.post)
+    flag = Flag.objects.select_for_update(of=("self",)).select_related("closed_by").get(pk=flag.pk)
+    if not flag.is_open:
+        raise Refused(f"{flag.closed_by} already closed this flag.", code="already_closed")
+    if flag.revision_id != post.head_id:
+        raise Refused(f"“{post}” has a newer revision with flags of its own: look there.", code="changed")
+    if flag.severity == Severity.ASKS:
+        raise Refused(
+            "This flag asks for a review: approve the revision or request changes.",
+            code="asks_is_settled_by_decision",
+        )
+    flag.closed_at, flag.closed_by, flag.closing_note = at, by, note
+    flag.save(update_fields=["closed_at", "closed_by", "closing_note"])
+    _update_state(post)
+    return flag
+
+
+@transaction.atomic
+def raise_flag(post: Post, *, severity: str, sentence: str, by: Any, at: datetime) -> Flag:
+    """Flag the newest revision by hand. The flag goes along to later revisions until somebody closes it.
+
+    Raises Refused: `not_allowed` or `sentence_missing`.
+    """
+    permitting.require(by, "kb.review_post")
+    sentence = _words(sentence, f"Say in one sentence why “{post}” needs attention.", "sentence_missing")
+    return _raise(_locked(post), code="by_hand", severity=Severity(severity), sentence=sentence, by=by, at=at)
+
+
+@transaction.atomic
+def ask_for_review(post: Post, *, by: Any, at: datetime) -> Flag:
+    """Put the newest revision into the reviewers' queue; asking twice is asking once. Raises Refused."""
+    permitting.require(by, "kb.change_post")
+    post = _locked(post)
+    waiting = Flag.objects.open().filter(revision=post.head_id, code=REVIEW_REQUESTED).first()
+    if waiting:
+        return waiting
+    if post.head.decisions.values_list("verdict", flat=True).first() == Verdict.APPROVE:
+        raise Refused(f"“{post}” is approved as it is: there is nothing to review.", code="already_decided")
+    sentence = f"{by} asks for a review."
+    return _raise(post, code=REVIEW_REQUESTED, severity=Severity.ASKS, sentence=sentence, by=by, at=at)
+
+
+def _raise(post: Post, *, code: str, severity: Severity, sentence: str, by: Any, at: datetime) -> Flag:
+    flag = Flag.objects.create(
+        revision_id=post.head_id, code=code, severity=severity, sentence=sentence, raised_by=by, raised_at=at
+    )
+    _update_state(post)
+    return flag
+
+
+def _locked(post: Post) -> Post:
+    return Post.objects.select_for_update(of=("self",)).select_related("head__author").get(pk=post.pk)
+
+
+def _seen(post: Post, number: int, fingerprint: str) -> Revision:
+    head: Revision = post.head
+    if (head.number, head.fingerprint) != (number, fingerprint):
+        raise Refused(
+            f"“{post}” changed since you opened it: you saw revision {number}, now there is revision "
+            f"{head.number}. Look at what is new and decide again.",
+            code="changed",
+        )
+    return head
+
+
+def _is_own_work(head: Revision, by: Any) -> bool:
+    """Whether this person wrote this content: now, or earlier and somebody restored it."""
+    return Revision.objects.filter(post=head.post_id, fingerprint=head.fingerprint, author=by).exists()
+
+
+def _refuse_open_blocking(post: Post, head: Revision) -> None:
+    count = head.flags.open().blocking().count()
+    if count:
+        flags, them = ("flag", "it") if count == 1 else ("flags", "them")
+        raise Refused(
+            f"“{post}” still has {count} blocking {flags}: close {them}, or send the revision back.",
+            code="open_blocking_flags",
+        )
+
+
+def _settle(decision: Decision) -> None:
+    """The decision itself answers flags that asked for it."""
+    Flag.objects.open().filter(revision=decision.revision_id, severity=Severity.ASKS).update(
+        closed_at=decision.at, closed_by=decision.reviewer, settled_by=decision
+    )
+
+
+def _update_state(post: Post) -> None:
+    post.state = post.current_state()
+    post.save(update_fields=["state"])
+
+
+def _words(text: str, sentence: str, code: str) -> str:
+    if not text.strip():
+        raise Refused(sentence, code=code)
+    return text.strip()

@@ -1,0 +1,92 @@
+"""The fixed cast and makers that tests share."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from importlib import import_module
+from itertools import count
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group, User
+from django.db import connections
+
+from kb.document import Document
+from kb.flow import reviewing, revising
+from kb.models import Post, Publication
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Let go of both connections at the end: a database with users cannot be dropped."""
+    yield
+    with django_db_blocker.unblock():
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+            connection.close_pool()
+
+
+@pytest.fixture
+def now() -> datetime:
+    return datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def people(groups: None) -> SimpleNamespace:
+    """An editor, a second editor, a reviewer, an administrator and a stranger without rights; password "pw"."""
+
+    def person(name: str, group: str = "", **fields: Any) -> User:
+        user = User.objects.create_user(name, f"{name}@example.com", "pw", **fields)
+        if group:
+            user.groups.add(Group.objects.get(name=group))
+        return user
+
+    return SimpleNamespace(
+        editor=person("editor", "Editors", is_staff=True),
+        second_editor=person("second_editor", "Editors", is_staff=True),
+        reviewer=person("reviewer", "Reviewers", is_staff=True),
+        second_reviewer=person("second_reviewer", "Reviewers", is_staff=True),
+        administrator=person("administrator", "Administrators", is_staff=True),
+        stranger=person("stranger"),
+    )
+
+
+@pytest.fixture
+def groups(db: None) -> None:
+    """The groups that the migration made; a test that emptied all tables took them along."""
+    if not Group.objects.filter(name="Administrators").exists():
+        import_module("kb.migrations.0003_groups").make(apps, None)
+
+
+@pytest.fixture
+def make_post(people: SimpleNamespace, now: datetime) -> Callable[..., Post]:
+    numbers = count(1)
+
+    def make(*, by: User | None = None, slug: str = "", ask_for_review: bool = False, **content: Any) -> Post:
+        number = next(numbers)
+        content = {"title": f"Note {number}", "body": f"Text of note {number}.", **content}
+        return revising.create(
+            Document.read(content),
+            slug=slug or f"note-{number}",
+            by=by or people.editor,
+            at=now,
+            note=revising.ChangeNote("written for a test"),
+            ask_for_review=ask_for_review,
+        )
+
+    return make
+
+
+@pytest.fixture
+def publish(people: SimpleNamespace, now: datetime) -> Callable[..., Publication]:
+    def approve(post: Post, *, by: User | None = None) -> Publication:
+        post.refresh_from_db()
+        head = post.head
+        assert head is not None
+        reviewing.approve(
+            post, number=head.number, fingerprint=head.fingerprint, by=by or people.reviewer, at=now
+        )
+        return Publication.objects.get(post=post)
+
+    return approve
