@@ -1,0 +1,20 @@
+"""The addresses of readers' pages. They mirror those of the API, without its prefix."""
+
+from django.contrib.auth.views import LogoutView
+from django.urls import path
+
+from kb.site import views
+
+app_name = "site"
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("posts/<slug:slug>/", views.post, name="post"),
+    path("entities/", views.entities, name="entities"),
+    # A type is any text: "ci/cd" keeps its stroke.
+    path("entities/<path:type>/<str:slug>/", views.entity, name="entity"),
+    path("embed/", views.embed, name="embed"),
+    path("login/", views.Login.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(next_page="site:home"), name="logout"),
+    path("robots.txt", views.robots, name="robots"),
+    path("favicon.ico", views.favicon, name="favicon"),
+]

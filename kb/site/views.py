@@ -1,0 +1,124 @@
+"""Turn a reader's request into a page: one query on the alias `reading`, and what was compiled goes out."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.views import LoginView
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.templatetags.static import static
+from django.urls import NoReverseMatch, reverse
+from django.views.decorators.http import require_safe
+
+from kb.models.publication import Publication, PublishedEntity
+from kb.site.access import for_readers, refuse_hidden
+from kb.site.article import article, may_show
+from kb.site.listing import listing
+
+ENTITIES = 300  # on one page
+LONGEST_WORDS = 300
+LONGEST_KEY = 600
+
+
+def page(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
+    return render(request, f"kb/{template}.html", _everywhere() | context)
+
+
+def _everywhere() -> dict[str, Any]:
+    return {"site_name": settings.KB_SITE_NAME, "api_docs": _api_docs()}
+
+
+def _api_docs() -> str:
+    try:
+        return reverse("api:docs")
+    except NoReverseMatch:
+        return ""
+
+
+@for_readers
+def home(request: HttpRequest) -> HttpResponse:
+    words = refuse_hidden("q", request.GET.get("q", ""), LONGEST_WORDS).strip()
+    before = request.GET.get("before", "")
+    shown = listing(Publication.reading.all(), before, words)
+    return page(request, "home", shown=shown, words=words, before=before)
+
+
+@for_readers
+def post(request: HttpRequest, slug: str) -> HttpResponse:
+    row = Publication.reading.filter(slug=slug).only("detail_json").first()
+    if row is None:
+        raise Http404
+    detail = json.loads(row.detail_json)
+    written = article(detail["html"])
+    return page(
+        request,
+        "post",
+        post=detail,
+        article=written,
+        reviewed_at=datetime.fromisoformat(detail["review"]["at"]),
+        entities=[{**entity, "page": _page_of(entity["url"])} for entity in detail["entities"]],
+        shows_images=all(may_show(image["url"]) for image in detail["images"]),
+        has_panel=any(detail[name] for name in ("owner", "expected_result", "rollback_note")),
+    )
+
+
+def _page_of(api_address: str) -> str:
+    """The page of what this API address names: the site mirrors the API."""
+    return reverse("site:home") + api_address.removeprefix("/api/v1/")
+
+
+@for_readers
+def entities(request: HttpRequest) -> HttpResponse:
+    after = refuse_hidden("after", request.GET.get("after", ""), LONGEST_KEY)
+    found = list(PublishedEntity.reading.filter(key__gt=after).order_by("key")[: ENTITIES + 1])
+    shown = found[:ENTITIES]
+    following = shown[-1].key if len(found) > ENTITIES else ""
+    return page(request, "entities", entities=shown, following=following, after=after)
+
+
+@for_readers
+def entity(request: HttpRequest, type: str, slug: str) -> HttpResponse:  # noqa: A002  (named in the address)
+    if "\x00" in type + slug:
+        raise Http404
+    row = PublishedEntity.reading.filter(type=type, slug=slug).first()
+    if row is None:
+        raise Http404
+    before = request.GET.get("before", "")
+    shown = listing(Publication.reading.about(row.key), before)
+    return page(request, "entity", entity=row, shown=shown, before=before)
+
+
+@for_readers
+def embed(request: HttpRequest) -> HttpResponse:
+    newest = listing(Publication.reading.all()).cards[:1]
+    slug = newest[0].post["slug"] if newest else "the-posts-slug"
+    return page(
+        request,
+        "embed",
+        newest=newest[0].post if newest else None,
+        slug=slug,
+        meta=f"/api/v1/posts/{slug}/meta/",
+        origin=f"{request.scheme}://{request.get_host()}",
+        script=static("kb/metabox.js"),
+    )
+
+
+class Login(LoginView):
+    """Readers log in here; the admin has a page of its own that asks for staff."""
+
+    template_name = "kb/login.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs) | _everywhere()
+
+
+@require_safe
+def robots(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("User-agent: *\nDisallow: /\n", content_type="text/plain; charset=utf-8")
+
+
+@require_safe
+def favicon(request: HttpRequest) -> HttpResponse:
+    return redirect(static("kb/favicon.svg"))
