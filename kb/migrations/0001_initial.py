@@ -1079,9 +1079,9 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="flag",
             constraint=models.UniqueConstraint(
-                condition=models.Q(("raised_by__isnull", True)),
+                condition=models.Q(("closed_at__isnull", True), ("raised_by__isnull", True)),
                 fields=("revision", "code"),
-                name="kb_a_rule_flags_a_revision_once",
+                name="kb_a_rule_has_one_open_flag_per_revision",
             ),
         ),
         migrations.AddConstraint(

@@ -158,8 +158,8 @@ class Flag(models.Model):
             ),
             models.UniqueConstraint(
                 fields=["revision", "code"],
-                condition=models.Q(raised_by__isnull=True),
-                name="kb_a_rule_flags_a_revision_once",
+                condition=models.Q(raised_by__isnull=True, closed_at__isnull=True),
+                name="kb_a_rule_has_one_open_flag_per_revision",
             ),
         ]
 
