@@ -44,4 +44,6 @@ def read(stream: BinaryIO, name: str, *, format: str | None = None) -> Iterator[
 def _unknown(name: str, beginning: bytes) -> SourceError:
     got = repr(beginning[:40])[1:] if beginning else "an empty file"
     expected = f"a file in one of the formats {', '.join(FORMATS)}"
-    return SourceError(f"{name}:1", [Problem("", got, expected, retry="name the format or leave the file out")])
+    return SourceError(
+        f"{name}:1", [Problem("", got, expected, retry="name the format or leave the file out")]
+    )

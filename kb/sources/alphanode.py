@@ -150,7 +150,9 @@ class _Page:
                 return at, site
         if found:
             return found[-1]
-        raise self._failed(len(lines), "", "no meta block", "a line such as “alphanode post meta” and keys below it")
+        raise self._failed(
+            len(lines), "", "no meta block", "a line such as “alphanode post meta” and keys below it"
+        )
 
     # --- The body ---
 
@@ -174,7 +176,11 @@ class _Page:
         """The heading over the same list in the body is the checklist's title."""
         for checklist in self.document.get("checklists", []):
             for heading, block in zip(found, found[1:], strict=False):
-                if heading.kind is Kind.HEADING and block.kind is Kind.LIST and block.items == checklist["items"]:
+                if (
+                    heading.kind is Kind.HEADING
+                    and block.kind is Kind.LIST
+                    and block.items == checklist["items"]
+                ):
                     checklist["title"] = heading.lines[0].text
                     return
 
@@ -204,7 +210,9 @@ class _Page:
                     yield entry
                 entry, path = _Entry(line), []
             elif entry is None:
-                self._problem(line.number, "", _shown(line.text), "a key such as “topic” before the first bullet")
+                self._problem(
+                    line.number, "", _shown(line.text), "a key such as “topic” before the first bullet"
+                )
             elif line.bullet:
                 self._hang(entry, path, line)
             elif path:
@@ -218,7 +226,9 @@ class _Page:
         while path and path[-1].line.indent >= line.indent:
             path.pop()
         if len(path) >= MAX_DEPTH:
-            raise self._failed(line.number, entry.line.text[:80], "a list that is nested deeper", f"{MAX_DEPTH} levels")
+            raise self._failed(
+                line.number, entry.line.text[:80], "a list that is nested deeper", f"{MAX_DEPTH} levels"
+            )
         node = _Node(line, line.text)
         (path[-1].below if path else entry.nodes).append(node)
         path.append(node)
@@ -322,7 +332,10 @@ class _Page:
                 self.places[f"{target}.{len(groups) - 1}"] = (node.line.number, f"{key}.{len(groups) - 1}")
             last = order.index(name)
             groups[-1][name] = value
-            self.places[f"{target}.{len(groups) - 1}.{name}"] = (node.line.number, f"{key}.{len(groups) - 1}.{name}")
+            self.places[f"{target}.{len(groups) - 1}.{name}"] = (
+                node.line.number,
+                f"{key}.{len(groups) - 1}.{name}",
+            )
         return groups
 
     def _payload(self, entry: _Entry) -> None:

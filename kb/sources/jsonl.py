@@ -99,7 +99,9 @@ def _loaded(content: bytes, place: str) -> dict[str, Any]:
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
-        raise _failed(place, f"byte 0x{content[error.start]:02x} at offset {error.start} of the line", "UTF-8") from None
+        raise _failed(
+            place, f"byte 0x{content[error.start]:02x} at offset {error.start} of the line", "UTF-8"
+        ) from None
     try:
         raw = json.loads(
             text, object_pairs_hook=_Pairs, parse_int=_whole, parse_float=_decimal, parse_constant=_Odd

@@ -17,7 +17,9 @@ _SPECIAL = re.compile(
     r"|&(?=[#A-Za-z])"
     r"|(?<=\s)\#"  # closes a heading
 )
-_OPENS_A_BLOCK = re.compile(r"(?:[-+](?=\s|$|[-+])|=(?=[=\s]*$)|>|\#|[:|](?=[-:|\s]*$))|\d{1,9}(?=[.)](?:\s|$))", re.ASCII)
+_OPENS_A_BLOCK = re.compile(
+    r"(?:[-+](?=\s|$|[-+])|=(?=[=\s]*$)|>|\#|[:|](?=[-:|\s]*$))|\d{1,9}(?=[.)](?:\s|$))", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)

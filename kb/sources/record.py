@@ -14,6 +14,7 @@ from kb.errors import Problem
 MAX_RECORD = 16 * 2**20  # bytes
 
 MAX_SLUG = 200
+SHORT_SLUG = 120  # what is made of a title
 TEXT_LIMITS = {  # characters, as the columns of a post hold them
     "slug": MAX_SLUG,
     "reference": 200,
@@ -110,7 +111,7 @@ def slugify(text: str, *, tail: str = "") -> str:
     """Lower-case words with hyphens, shortened at a word so that the tail fits; the tail alone if no word is left."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
-    room = MAX_SLUG - len(tail) - 1 if tail else MAX_SLUG
+    room = SHORT_SLUG - len(tail) - 1 if tail else SHORT_SLUG
     if len(words) > room:
         cut = words[: room + 1].rfind("-")
         words = words[: cut if cut > 0 else room].rstrip("-")
