@@ -2,7 +2,9 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.template import TemplateDoesNotExist, loader
@@ -16,6 +18,14 @@ SENTENCES = {
     HTTPStatus.INTERNAL_SERVER_ERROR: "Something went wrong on our side. Try again; if it stays, name the "
     "request id to whoever runs this site.",
 }
+# Those after which the same request may succeed later: the cause lies with us or with the moment.
+RETRY = {
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+}
+# Python 3.13 renamed this one; a code stays.
+CODES = {HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "content_too_large"}
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -42,21 +52,37 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 def refuse(request: HttpRequest, status: HTTPStatus, sentence: str = "") -> HttpResponse:
     """Answer with this status in the form that the path calls for. Neither form quotes the request."""
     sentence = sentence or SENTENCES[status]
-    make = _problem if request.path.startswith("/api/") else _page
+    make = problem if request.path.startswith("/api/") else _page
     response = make(request, status, sentence)
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def _problem(request: HttpRequest, status: HTTPStatus, sentence: str) -> HttpResponse:
+def problem(
+    request: HttpRequest,
+    status: HTTPStatus,
+    sentence: str,
+    *,
+    code: str = "",
+    more: Mapping[str, Any] | None = None,
+) -> HttpResponse:
+    """Answer with a problem of RFC 9457: `code` is stable for programs, `detail` is for people.
+
+    `retry` says whether the same request may succeed later; `more` adds members such as `parameter`.
+    """
     body = {
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,
+        "code": code or CODES.get(status, status.name.lower()),
         "detail": sentence,
+        **(more or {}),
+        "retry": status in RETRY,
         "request_id": _id(request),
     }
-    return HttpResponse(json.dumps(body), status=status, content_type="application/problem+json")
+    response = HttpResponse(json.dumps(body), status=status, content_type="application/problem+json")
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _page(request: HttpRequest, status: HTTPStatus, sentence: str) -> HttpResponse:

@@ -70,20 +70,32 @@ LOGGING = logging_settings(options.KB_LOG_FORMAT, options.KB_LOG_LEVEL)
 
 # --- API ----------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
-    # Closed, unless a view says otherwise.
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["kb.api.access.SessionAuthentication"],
+    # Closed or open as KB_READ_ACCESS says.
+    "DEFAULT_PERMISSION_CLASSES": ["kb.api.access.ReadAccess"],
+    # Nothing is written through the API, so no body is ever read.
+    "DEFAULT_PARSER_CLASSES": [],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "kb.api.problems.answer",
+    # A parameter like any other would be: unknown.
+    "URL_FORMAT_OVERRIDE": None,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": f"{options.KB_SITE_NAME} API",
+    "DESCRIPTION": "What was approved, as JSON. Addresses in answers are without the host. Lists come in "
+    "pages: go on with `next`. Each answer has an ETag: send it back as If-None-Match and save the transfer.",
     "VERSION": "1",
+    # The Document's JSON Schema is draft 2020-12, as in OpenAPI 3.1.
+    "OAS_VERSION": "3.1.1",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "kb.api.schema.with_document",
+    ],
 }
 
 # --- Language and time --------------------------------------------------------------------------------------

@@ -1,0 +1,50 @@
+"""Turn the API into its description: OpenAPI for programs, a page without foreign hosts for people."""
+
+from functools import cache
+
+from django.http import HttpResponse
+from django.template.loader import render_to_string
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import (
+    OpenApiJsonRenderer,
+    OpenApiJsonRenderer2,
+    OpenApiYamlRenderer,
+    OpenApiYamlRenderer2,
+)
+from drf_spectacular.types import OpenApiTypes
+from rest_framework.renderers import BaseRenderer
+
+from kb.api.door import ReadView, stored
+from kb.api.schema import describe
+
+
+class Schema(ReadView):
+    renderer_classes = [OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer, OpenApiYamlRenderer2]
+
+    @describe("schema", OpenApiTypes.OBJECT, "This description: OpenAPI 3.1 as JSON or YAML.")
+    def get(self, request):
+        self.values()
+        renderer = type(request.accepted_renderer)
+        return stored(request, _rendered(renderer), content_type=renderer.media_type)
+
+
+@cache
+def _rendered(renderer: type[BaseRenderer]) -> bytes:
+    # Code and settings alone decide it, so once a process is enough.
+    return renderer().render(SchemaGenerator().get_schema(request=None, public=True), renderer_context={})
+
+
+class PageRenderer(BaseRenderer):
+    """Names the form for negotiation; the page itself is a template."""
+
+    media_type = "text/html"
+    format = "html"
+
+
+class Docs(ReadView):
+    schema = None
+    renderer_classes = [PageRenderer]
+
+    def get(self, request):
+        self.values()
+        return HttpResponse(render_to_string("kb/api_docs.html"), headers={"Cache-Control": "no-cache"})

@@ -1,0 +1,126 @@
+"""Turn refusals and failures into problem+json (RFC 9457), in the one shape of config.errors."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpResponse
+from rest_framework import exceptions
+
+from config import errors
+
+logger = logging.getLogger("kb.api")
+
+ALLOW = "GET, HEAD, OPTIONS"
+# A 401 has to name a way in (RFC 9110); browsers open no dialog for a scheme that they don't know.
+CHALLENGE = 'Cookie realm="kb"'
+SHOWN = 20  # faults in one answer
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with a request's parameters."""
+
+    parameter: str
+    code: str  # unknown, repeated, empty or invalid
+    got: str  # what came, shortened
+    expected: str
+    nearest: str | None = None  # the right name, for one that is almost right
+
+    @property
+    def sentence(self) -> str:
+        hint = f" Did you mean {self.nearest}?" if self.nearest else ""
+        return f"{self.parameter}: got {self.got}, expected {self.expected}.{hint}"
+
+
+class BadParameters(exceptions.APIException):
+    """Parameters that an address does not understand; `faults` has an entry for each."""
+
+    status_code = HTTPStatus.BAD_REQUEST
+
+    def __init__(self, faults: list[Fault]) -> None:
+        self.faults = faults
+        super().__init__(" ".join(fault.sentence for fault in faults))
+
+
+def answer(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
+    """Give the problem for this error; None, and so a 500, for what nobody foresaw."""
+    for kinds, make in ANSWERS:
+        if isinstance(error, kinds):
+            return make(context["request"], error, context["view"])
+    return None
+
+
+def _bad_parameters(request, error: BadParameters, view) -> HttpResponse:
+    first, shown = error.faults[0], error.faults[:SHOWN]
+    return errors.problem(
+        request,
+        HTTPStatus.BAD_REQUEST,
+        " ".join(fault.sentence for fault in shown),
+        code=f"{first.code}_parameter",
+        more={
+            "parameter": first.parameter,
+            "errors": [{**asdict(fault), "detail": fault.sentence} for fault in shown],
+        },
+    )
+
+
+def _not_found(request, error, view) -> HttpResponse:
+    # The same words for what was never there, what is a draft and what was withdrawn.
+    return errors.problem(request, HTTPStatus.NOT_FOUND, errors.SENTENCES[HTTPStatus.NOT_FOUND])
+
+
+def _not_logged_in(request, error, view) -> HttpResponse:
+    sentence = "Only people who logged in may read here. Log in on the site, then ask again."
+    response = errors.problem(request, HTTPStatus.UNAUTHORIZED, sentence)
+    response.headers["WWW-Authenticate"] = CHALLENGE
+    return response
+
+
+def _forbidden(request, error, view) -> HttpResponse:
+    return errors.problem(request, HTTPStatus.FORBIDDEN, errors.SENTENCES[HTTPStatus.FORBIDDEN])
+
+
+def _method_not_allowed(request, error, view) -> HttpResponse:
+    sentence = f"This API is for reading: it answers {ALLOW}."
+    response = errors.problem(request, HTTPStatus.METHOD_NOT_ALLOWED, sentence)
+    response.headers["Allow"] = ALLOW
+    return response
+
+
+def _not_acceptable(request, error, view) -> HttpResponse:
+    offers = sorted({renderer.media_type for renderer in view.renderer_classes})
+    sentence = f"The Accept header leaves out what this address has: {', '.join(offers)}."
+    return errors.problem(request, HTTPStatus.NOT_ACCEPTABLE, sentence, more={"offers": offers})
+
+
+def _too_many(request, error: exceptions.Throttled, view) -> HttpResponse:
+    return _later(request, HTTPStatus.TOO_MANY_REQUESTS, "Too many requests.", error.wait)
+
+
+def _no_database(request, error, view) -> HttpResponse:
+    logger.error("The readers' database does not answer", exc_info=error)
+    return _later(request, HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer.", None)
+
+
+def _later(request, status: HTTPStatus, sentence: str, wait: float | None) -> HttpResponse:
+    seconds = max(1, round(wait or 5))
+    response = errors.problem(request, status, f"{sentence} Ask again in {seconds} s.")
+    response.headers["Retry-After"] = str(seconds)
+    return response
+
+
+ANSWERS: list[tuple[tuple[type[Exception], ...], Callable[..., HttpResponse]]] = [
+    ((BadParameters,), _bad_parameters),
+    ((Http404, exceptions.NotFound), _not_found),
+    ((exceptions.NotAuthenticated, exceptions.AuthenticationFailed), _not_logged_in),
+    ((PermissionDenied, exceptions.PermissionDenied), _forbidden),
+    ((exceptions.MethodNotAllowed,), _method_not_allowed),
+    ((exceptions.NotAcceptable,), _not_acceptable),
+    ((exceptions.Throttled,), _too_many),
+    ((OperationalError, InterfaceError), _no_database),
+]

@@ -1,0 +1,100 @@
+"""Turn the declarations of views, forms and shapes into OpenAPI 3.1."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+
+from kb import document
+from kb.api import shapes
+from kb.api.parameters import Choice, NoParameters, Truth, WholeNumber
+
+PROBLEM = "application/problem+json"
+HEADERS = [
+    OpenApiParameter(
+        "If-None-Match",
+        str,
+        OpenApiParameter.HEADER,
+        description="The ETag of the answer that you have: if it still holds, the answer is an empty 304.",
+    ),
+    OpenApiParameter("ETag", str, OpenApiParameter.HEADER, response=[200, 304], required=True),
+    OpenApiParameter("Cache-Control", str, OpenApiParameter.HEADER, response=[200, 304], required=True),
+]
+
+
+def describe(
+    name: str,
+    shape: Any,
+    summary: str,
+    *,
+    parameters: type[forms.BaseForm] = NoParameters,
+    is_one: bool = False,
+    media_type: str = "application/json",
+) -> Callable:
+    """Describe a GET: its parameters, answer and refusals. `is_one`: there may be nothing at the address."""
+    refusals = {
+        400: "A parameter is unknown or its value makes no sense.",
+        401: "Only people who logged in may read here (KB_READ_ACCESS). The same for every address.",
+        **({404: "Nothing is published here. Drafts answer so too."} if is_one else {}),
+        406: "The Accept header leaves out what this address has.",
+        500: "Something went wrong on the server.",
+        503: "The database does not answer.",
+    }
+    return extend_schema(
+        operation_id=name,
+        summary=summary,
+        tags=["kb"],
+        parameters=[*(_parameter(*each) for each in parameters.base_fields.items()), *HEADERS],
+        responses={
+            (200, media_type): shape,
+            304: OpenApiResponse(description="You have it already."),
+            **{
+                (status, PROBLEM): OpenApiResponse(shapes.Problem, description=why)
+                for status, why in refusals.items()
+            },
+        },
+    )
+
+
+def _parameter(name: str, field: forms.Field) -> OpenApiParameter:
+    expected = str(field.help_text)
+    return OpenApiParameter(
+        name,
+        _type(field),
+        OpenApiParameter.QUERY,
+        description=f"{field.label} Expected: {expected}.",
+    )
+
+
+def _type(field: forms.Field) -> dict[str, Any]:
+    match field:
+        case WholeNumber():
+            return {"type": "integer", "minimum": field.least, "maximum": field.most}
+        case Truth():
+            return {"type": "boolean"}
+        case Choice():
+            return {"type": "string", "enum": [word for word, _ in field.choices]}
+    return {"type": "string", "minLength": 1, "maxLength": field.max_length}
+
+
+def with_document(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    """Put the Document's own schema and its parts among the components (a hook of drf-spectacular)."""
+    whole = document.Document.model_json_schema(
+        mode="serialization", ref_template="#/components/schemas/Document{model}"
+    )
+    parts = whole.pop("$defs", {})
+    schemas = result["components"]["schemas"]
+    schemas["Document"] = whole
+    schemas.update({f"Document{name}": part for name, part in parts.items()})
+    return result
+
+
+class SessionScheme(OpenApiAuthenticationExtension):
+    target_class = "kb.api.access.SessionAuthentication"
+    name = "session"
+
+    def get_security_definition(self, auto_schema):
+        return {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME}

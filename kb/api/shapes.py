@@ -1,0 +1,308 @@
+"""Describe the JSON of each answer. Nothing is serialised here: what is stored goes out as it is.
+
+tests/test_api_schema.py holds real answers against these shapes.
+"""
+
+from datetime import UTC, datetime
+
+from rest_framework import serializers
+from rest_framework.serializers import (
+    BooleanField,
+    CharField,
+    ChoiceField,
+    DateTimeField,
+    DictField,
+    IntegerField,
+    JSONField,
+    ListField,
+    Serializer,
+)
+
+from kb.choices import BodyFormat, ChangeKind, Difficulty
+
+# The Document describes itself; kb.api.schema puts it among the components.
+DOCUMENT = {"$ref": "#/components/schemas/Document"}
+JSON_SCHEMA = {"type": "object", "description": "A JSON Schema, draft 2020-12.", "additionalProperties": True}
+
+
+def moment(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _lines(**kwargs) -> ListField:
+    return ListField(child=CharField(), **kwargs)
+
+
+def _score() -> IntegerField:
+    return IntegerField(min_value=0, max_value=100, allow_null=True)
+
+
+def _count(**kwargs) -> IntegerField:
+    return IntegerField(min_value=0, **kwargs)
+
+
+def _address(what: str, **kwargs) -> CharField:
+    return CharField(help_text=f"Address of {what}, without the host.", **kwargs)
+
+
+def _difficulty() -> ChoiceField:
+    return ChoiceField([level.value for level in Difficulty], allow_blank=True)
+
+
+class Fault(Serializer):
+    parameter = CharField()
+    code = ChoiceField(["unknown", "repeated", "empty", "invalid"])
+    got = CharField()
+    expected = CharField()
+    nearest = CharField(allow_null=True, help_text="The right name, for one that is almost right.")
+    detail = CharField()
+
+
+class Problem(Serializer):
+    type = CharField()
+    title = CharField()
+    status = IntegerField()
+    code = CharField(help_text="Stable, for programs.")
+    detail = CharField(help_text="For people.")
+    parameter = CharField(required=False, help_text="The query parameter that is wrong, the first of them.")
+    errors = Fault(many=True, required=False, help_text="Every parameter that is wrong.")
+    offers = _lines(required=False, help_text="The media types that this address has.")
+    retry = BooleanField(help_text="Whether the same request may succeed later.")
+    request_id = CharField(help_text="As in the header X-Request-ID. Name it when you report trouble.")
+
+
+class Links(Serializer):
+    posts = CharField()
+    entities = CharField()
+    checklists = CharField()
+    changes = CharField()
+    document_schema = CharField()
+    schema = CharField()
+    docs = CharField()
+
+
+class Root(Serializer):
+    name = CharField()
+    version = CharField()
+    links = Links()
+
+
+class Scores(Serializer):
+    quality = _score()
+    freshness = _score()
+    depth = _score()
+    clarity = _score()
+
+
+class EntityName(Serializer):
+    name = CharField()
+    type = CharField()
+
+
+class EntityLink(EntityName):
+    url = _address("the entity")
+
+
+class Card(Serializer):
+    """A post as lists show it."""
+
+    slug = CharField()
+    url = _address("the post")
+    title = CharField()
+    topic = CharField()
+    summary = CharField()
+    difficulty = _difficulty()
+    code_language = CharField()
+    stack = _lines()
+    tools = _lines()
+    entities = EntityName(many=True)
+    reading_time = _count(allow_null=True, help_text="Minutes.")
+    view_count = _count(allow_null=True)
+    scores = Scores()
+    ai_involved = BooleanField()
+    version = CharField()
+    published_at = DateTimeField()
+
+
+class OutlinePoint(Serializer):
+    label = CharField()
+    text = CharField()
+
+
+class ListWithItems(Serializer):
+    title = CharField()
+    items = _lines()
+
+
+class Image(Serializer):
+    source = CharField(help_text="Whom to credit.")
+    url = CharField(help_text="http or https.")
+    caption = CharField()
+
+
+class SourceFlags(Serializer):
+    ai_generated_style = BooleanField()
+    has_images = BooleanField()
+    image_heavy = BooleanField()
+    needs_human_review = BooleanField()
+
+
+class RevisionName(Serializer):
+    number = _count()
+    version = CharField()
+    fingerprint = CharField()
+
+
+class Review(Serializer):
+    """What a person vouches for, derived from records."""
+
+    reviewed = BooleanField(help_text="Whether a person approved exactly this content.")
+    at = DateTimeField()
+    version = CharField()
+    fingerprint = CharField(help_text="SHA-256 of the Document.")
+    ai_involved = BooleanField()
+
+
+class PostLinks(Serializer):
+    meta = _address("the meta JSON")
+    revisions = _address("the approved revisions")
+
+
+class Post(Serializer):
+    slug = CharField()
+    url = _address("the post")
+    reference = CharField()
+    title = CharField()
+    html = CharField(help_text="Sanitised.")
+    body = CharField()
+    body_format = ChoiceField([form.value for form in BodyFormat])
+    topic = CharField()
+    summary = CharField()
+    outline = OutlinePoint(many=True)
+    brief = CharField()
+    stack = _lines()
+    tools = _lines()
+    code_language = CharField()
+    difficulty = _difficulty()
+    reading_time = _count(allow_null=True, help_text="Minutes.")
+    view_count = _count(allow_null=True)
+    scores = Scores()
+    checklists = ListWithItems(many=True)
+    entities = EntityLink(many=True)
+    images = Image(many=True)
+    payload = DictField(child=JSONField())
+    notes = _lines()
+    flags = SourceFlags()
+    owner = CharField()
+    expected_result = CharField()
+    rollback_note = CharField()
+    revision = RevisionName()
+    review = Review()
+    published_at = DateTimeField()
+    first_published_at = DateTimeField()
+    links = PostLinks()
+
+
+class MetaRevision(Serializer):
+    status = CharField()
+    version = CharField()
+    last_reviewed = serializers.DateField(allow_null=True)
+
+
+class Meta(Serializer):
+    title = CharField()
+    slug = CharField()
+    topic = CharField()
+    summary = CharField()
+    ai_outline = OutlinePoint(many=True)
+    ai_brief = CharField()
+    stack = _lines()
+    tools = _lines()
+    code_language = CharField()
+    difficulty = _difficulty()
+    reading_time = _count(allow_null=True, help_text="Minutes.")
+    view_count = _count(allow_null=True)
+    score = Scores()
+    revision = MetaRevision()
+    reference = CharField()
+    hash = CharField(help_text="The source's own.")
+    flags = SourceFlags()
+    checklist = _lines()
+    entities = EntityName(many=True)
+    image_sources = Image(many=True)
+    payload = DictField(child=JSONField())
+    notes = _lines()
+    owner = CharField()
+    expected_result = CharField()
+    rollback_note = CharField()
+    review = Review()
+
+
+class Revision(RevisionName):
+    approved_at = DateTimeField()
+    url = _address("the revision's Document")
+
+
+class RowsLinks(Serializer):
+    posts = _address("the posts")
+
+
+class Entity(EntityName):
+    slug = CharField(help_text="Unique within its type.")
+    posts = _count(help_text="How many published posts name it.")
+    url = _address("the entity")
+    links = RowsLinks()
+
+
+class EntityWithPosts(Entity):
+    newest = Card(many=True)
+
+
+class Checklist(Serializer):
+    key = CharField()
+    title = CharField()
+    items = _lines()
+    posts = _count(help_text="How many published posts carry it.")
+    url = _address("the checklist")
+    links = RowsLinks()
+
+
+class ChecklistWithPosts(Checklist):
+    newest = Card(many=True)
+
+
+class Page(Serializer):
+    next = _address("the next page", allow_null=True)
+    previous = _address("the page before", allow_null=True)
+
+
+class PostPage(Page):
+    results = Card(many=True)
+
+
+class RevisionPage(Page):
+    results = Revision(many=True)
+
+
+class EntityPage(Page):
+    results = Entity(many=True)
+
+
+class ChecklistPage(Page):
+    results = Checklist(many=True)
+
+
+class Change(Serializer):
+    number = _count()
+    kind = ChoiceField([kind.value for kind in ChangeKind])
+    slug = CharField()
+    version = CharField()
+    fingerprint = CharField()
+    at = DateTimeField()
+    url = _address("the post; 404 once it is withdrawn")
+
+
+class ChangePage(Serializer):
+    next = CharField(help_text="Where to go on: always there, also when nothing is left for now.")
+    more = BooleanField(help_text="Whether entries are waiting there already.")
+    results = Change(many=True)

@@ -1,0 +1,27 @@
+"""Turn a path under /api/v1/ into its view."""
+
+from django.urls import path, re_path
+
+from kb.api import docs, views
+from kb.api.door import NothingHere
+
+app_name = "api"
+urlpatterns = [
+    path("", views.Root.as_view(), name="root"),
+    path("posts/", views.Posts.as_view(), name="posts"),
+    path("posts/<slug:slug>/", views.Post.as_view(), name="post"),
+    path("posts/<slug:slug>/meta/", views.Meta.as_view(), name="meta"),
+    path("posts/<slug:slug>/revisions/", views.Revisions.as_view(), name="revisions"),
+    path("posts/<slug:slug>/revisions/<int:number>/", views.Revision.as_view(), name="revision"),
+    path("entities/", views.Entities.as_view(), name="entities"),
+    # A type may hold a slash (ci/cd), which servers unquote before anybody can tell; a slug may not.
+    path("entities/<path:type>/<str:slug>/", views.Entity.as_view(), name="entity"),
+    path("checklists/", views.Checklists.as_view(), name="checklists"),
+    path("checklists/<slug:key>/", views.Checklist.as_view(), name="checklist"),
+    path("changes/", views.Changes.as_view(), name="changes"),
+    path("document-schema/", views.DocumentSchema.as_view(), name="document-schema"),
+    path("schema/", docs.Schema.as_view(), name="schema"),
+    path("docs/", docs.Docs.as_view(), name="docs"),
+    # Only with a slash at the end: an address that merely lacks it is sent to the right one.
+    re_path(r"^(?:.*/)?$", NothingHere.as_view(), name="nothing"),
+]

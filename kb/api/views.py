@@ -1,0 +1,263 @@
+"""Turn published rows into JSON: one class an address, one query an answer."""
+
+import json
+from functools import cache
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.db.models import Q
+from django.http import Http404
+from django.urls import reverse
+from rest_framework.renderers import JSONRenderer
+
+from kb import document
+from kb.api import filters, pagination, shapes
+from kb.api.door import ReadView, as_bytes, one, stored
+from kb.api.schema import describe
+from kb.models.publication import (
+    Change,
+    Publication,
+    PublishedChecklist,
+    PublishedEntity,
+    PublishedRevision,
+)
+
+NEWEST_SHOWN = 10
+
+
+class Root(ReadView):
+    @describe("root", shapes.Root, "Where everything is.")
+    def get(self, request):
+        self.values()
+        names = ("posts", "entities", "checklists", "changes", "document-schema", "schema", "docs")
+        links = {name.replace("-", "_"): reverse(f"api:{name}") for name in names}
+        return stored(request, as_bytes({"name": settings.KB_SITE_NAME, "version": "1", "links": links}))
+
+
+# --- Posts --------------------------------------------------------------------------------------------------
+class Posts(ReadView):
+    parameters = filters.PostParameters
+
+    def form(self):
+        self.filters = filters.PostFilters(self.request.GET, queryset=Publication.reading.all())
+        return self.filters.form
+
+    @describe("posts", shapes.PostPage, "Published posts, newest first.", parameters=filters.PostParameters)
+    def get(self, request):
+        values = self.values()
+        found = pagination.page(
+            self.filters.qs,
+            filters.NEWEST_FIRST,
+            ("card_json",),
+            cursor=values["cursor"],
+            limit=values["limit"],
+        )
+        cards = [card.encode() for (card,) in found.rows]
+        return stored(request, pagination.envelope(request.path, request.GET.dict(), found, cards))
+
+
+class Post(ReadView):
+    @describe("post", shapes.Post, "One published post with its sanitised HTML.", is_one=True)
+    def get(self, request, slug):
+        self.values()
+        rows = Publication.reading.filter(slug=slug)
+        body, etag, at = one(rows, "detail_json", "etag", "published_at")
+        return stored(request, body.encode(), etag=etag, at=at)
+
+
+class Meta(ReadView):
+    @describe("meta", shapes.Meta, "What the meta box shows beside a post.", is_one=True)
+    def get(self, request, slug):
+        self.values()
+        rows = Publication.reading.filter(slug=slug)
+        body, etag, at = one(rows, "meta_json", "etag", "published_at")
+        return stored(request, body.encode(), etag=etag, at=at)
+
+
+class Revisions(ReadView):
+    parameters = filters.RevisionPage
+
+    @describe(
+        "revisions",
+        shapes.RevisionPage,
+        "The approved revisions of a published post, latest first.",
+        parameters=filters.RevisionPage,
+        is_one=True,
+    )
+    def get(self, request, slug):
+        values = self.values()
+        rows = PublishedRevision.reading.filter(post_slug=slug)
+        columns = ("number", "version", "fingerprint", "approved_at")
+        found = pagination.page(rows, filters.LATEST_FIRST, columns, **values)
+        if not found.rows and not (values["cursor"] and rows.exists()):
+            raise Http404
+        results = [
+            as_bytes(
+                {
+                    "number": number,
+                    "version": version,
+                    "fingerprint": fingerprint,
+                    "approved_at": shapes.moment(approved_at),
+                    "url": reverse("api:revision", args=[slug, number]),
+                }
+            )
+            for number, version, fingerprint, approved_at in found.rows
+        ]
+        return stored(request, pagination.envelope(request.path, request.GET.dict(), found, results))
+
+
+class Revision(ReadView):
+    @describe("revision", shapes.DOCUMENT, "The whole Document of one approved revision.", is_one=True)
+    def get(self, request, slug, number):
+        self.values()
+        rows = PublishedRevision.reading.filter(post_slug=slug, number=number)
+        body, at = one(rows, "document_json", "approved_at")
+        return stored(request, body.encode(), at=at)
+
+
+# --- What posts are about, and what they ask to do ----------------------------------------------------------
+class Entities(ReadView):
+    parameters = filters.EntityPage
+
+    @describe(
+        "entities",
+        shapes.EntityPage,
+        "The things that published posts are about, by type and name.",
+        parameters=filters.EntityPage,
+    )
+    def get(self, request):
+        values = self.values()
+        kind = values.pop("type")
+        rows = PublishedEntity.reading.filter(Q(type=kind) if kind else Q())
+        columns = ("key", "type", "name", "slug", "posts")
+        found = pagination.page(rows, filters.BY_TYPE_AND_NAME, columns, **values)
+        results = [as_bytes(_entity(*row)) for row in found.rows]
+        return stored(request, pagination.envelope(request.path, request.GET.dict(), found, results))
+
+
+class Entity(ReadView):
+    @describe("entity", shapes.EntityWithPosts, "One entity, with the newest posts about it.", is_one=True)
+    def get(self, request, type, slug):  # noqa: A002  (the word of the address)
+        self.values()
+        if "\x00" in type + slug:
+            raise Http404
+        rows = PublishedEntity.reading.filter(type=type, slug=slug)
+        row = one(rows, "key", "type", "name", "slug", "posts")
+        newest = Publication.reading.about(row[0])
+        return stored(request, _with_newest(_entity(*row), newest))
+
+
+def _entity(key: str, kind: str, name: str, slug: str, posts: int) -> dict[str, object]:
+    return {
+        "type": kind,
+        "name": name,
+        "slug": slug,
+        "posts": posts,
+        "url": reverse("api:entity", args=[kind, slug]),
+        "links": {"posts": f"{reverse('api:posts')}?{urlencode({'entity': key})}"},
+    }
+
+
+class Checklists(ReadView):
+    parameters = filters.ChecklistPage
+
+    @describe(
+        "checklists",
+        shapes.ChecklistPage,
+        "The checklists that published posts carry; equal lists are one.",
+        parameters=filters.ChecklistPage,
+    )
+    def get(self, request):
+        rows = PublishedChecklist.reading.all()
+        columns = ("key", "title", "items", "posts")
+        found = pagination.page(rows, filters.BY_TITLE, columns, **self.values())
+        results = [as_bytes(_checklist(*row)) for row in found.rows]
+        return stored(request, pagination.envelope(request.path, request.GET.dict(), found, results))
+
+
+class Checklist(ReadView):
+    @describe(
+        "checklist",
+        shapes.ChecklistWithPosts,
+        "One checklist, with the newest posts that carry it.",
+        is_one=True,
+    )
+    def get(self, request, key):
+        self.values()
+        row = one(PublishedChecklist.reading.filter(key=key), "key", "title", "items", "posts")
+        newest = Publication.reading.filter(checklists__contains=[key])
+        return stored(request, _with_newest(_checklist(*row), newest))
+
+
+def _checklist(key: str, title: str, items: list[str], posts: int) -> dict[str, object]:
+    return {
+        "key": key,
+        "title": title,
+        "items": items,
+        "posts": posts,
+        "url": reverse("api:checklist", args=[key]),
+        "links": {"posts": f"{reverse('api:posts')}?{urlencode({'checklist': key})}"},
+    }
+
+
+def _with_newest(value: dict[str, object], rows) -> bytes:
+    cards = rows.newest_first().values_list("card_json", flat=True)[:NEWEST_SHOWN]
+    return as_bytes(value)[:-1] + b',"newest":[' + b",".join(card.encode() for card in cards) + b"]}"
+
+
+# --- For machines -------------------------------------------------------------------------------------------
+class Changes(ReadView):
+    parameters = filters.ChangePage
+
+    @describe(
+        "changes",
+        shapes.ChangePage,
+        "What was published, updated and withdrawn, in order. Ask for `next` again and again, now or in a "
+        "week: nothing is left out and nothing comes twice.",
+        parameters=filters.ChangePage,
+    )
+    def get(self, request):
+        values = self.values()
+        since, limit = values["since"] or 0, values["limit"]
+        columns = ("id", "kind", "slug", "version", "fingerprint", "at")
+        rows = list(Change.reading.filter(pk__gt=since).order_by("pk").values_list(*columns)[: limit + 1])
+        has_more, rows = len(rows) > limit, rows[:limit]
+        last = rows[-1][0] if rows else since
+        query = {**request.GET.dict(), "since": last}
+        body = {
+            "next": f"{request.path}?{urlencode(query)}",
+            "more": has_more,
+            "results": [_change(*row) for row in rows],
+        }
+        return stored(request, as_bytes(body))
+
+
+def _change(number: int, kind: str, slug: str, version: str, fingerprint: str, at) -> dict[str, object]:
+    return {
+        "number": number,
+        "kind": kind,
+        "slug": slug,
+        "version": version,
+        "fingerprint": fingerprint,
+        "at": shapes.moment(at),
+        "url": reverse("api:post", args=[slug]),
+    }
+
+
+class JSONSchemaRenderer(JSONRenderer):
+    media_type = "application/schema+json"
+
+
+class DocumentSchema(ReadView):
+    renderer_classes = [JSONSchemaRenderer, JSONRenderer]
+
+    @describe("document_schema", shapes.JSON_SCHEMA, "The Document's own JSON Schema.")
+    def get(self, request):
+        self.values()
+        kind = request.accepted_renderer.media_type
+        return stored(request, _document_schema(), content_type=kind)
+
+
+@cache
+def _document_schema() -> bytes:
+    return json.dumps(document.json_schema(), ensure_ascii=False, indent=2).encode()
