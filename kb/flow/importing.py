@@ -1,4 +1,4 @@
-"""Turn source records into drafts; the same record twice changes nothing, and no person's edit is overwritten."""
+"""Turn source records into drafts; the same record twice changes nothing, no person's edit is overwritten."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -39,8 +39,9 @@ def run(
 ) -> ImportRun:
     """Import files, and all files below folders. Each record is one transaction with a receipt of its own.
 
-    `progress` gets each receipt as it is written. A dry run tells the same and leaves nothing behind; its run has
-    no pk. With a user it raises Refused `not_allowed` without the right to import; None is the command line.
+    `progress` gets each receipt as it is written. A dry run tells the same and leaves nothing behind; its
+    run has no pk. With a user it raises Refused `not_allowed` without the right to import; None is the
+    command line.
     """
     if by is not None:
         permitting.require(by, "kb.import_post")
@@ -106,7 +107,7 @@ def _settle(record: Record, this: ImportRun, at: datetime) -> Receipt:
     except Refused as refusal:
         if refusal.code != "slug_taken":
             raise
-        # Another import wrote the same record or took its address just now: it is there to see the second time.
+        # Another import wrote the record or took its address just now: the second time it is seen.
         return _settle_once(record, this, at)
 
 
@@ -245,7 +246,7 @@ def _in_file(path: str, format: str | None) -> Iterator[Record | SourceError]:  
 
 
 def _files(path: str) -> Iterator[str | SourceError]:
-    """The file itself, or all below the folder, sorted. Pipes and devices could wait for ever: none is opened."""
+    """The file itself, or all below the folder, sorted. Pipes and devices could wait for ever: not opened."""
     if os.path.isfile(path):
         yield path
         return

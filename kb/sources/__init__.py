@@ -1,4 +1,4 @@
-"""Files in and out, bytes to Records and back: one module a format, found by its name or by the content itself."""
+"""Files in and out, bytes to Records and back: one module a format, found by name or by content."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

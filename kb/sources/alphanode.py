@@ -1,13 +1,14 @@
 """Turn the text page of an alphanode note into a Record: title, body, and the meta block after it.
 
-The page is what a text browser shows. In its meta block key and value run together (`reading time12`), lists are
-bullets below their key, and the block ends at `Similar Posts`. What is not known there is kept in the payload
-under its name, and named in `Record.unknown`.
+The page is what a text browser shows. In its meta block key and value run together (`reading time12`), lists
+are bullets below their key, and the block ends at `Similar Posts`. What is not known there is kept in the
+payload under its name, and named in `Record.unknown`.
 """
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, BinaryIO
 
 from kb.document import MAX_DEPTH, Document
@@ -136,7 +137,7 @@ class _Page:
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
     def _header(self, lines: list[Line]) -> tuple[int, str]:
-        """Where the meta block begins, and the site's name. Prose may end in the same words: a key must follow."""
+        """Where the meta block begins, and the site's name. Prose may end alike: a key must follow."""
         found: list[tuple[int, str]] = []
         next_text = ""
         for at in range(len(lines) - 1, -1, -1):
@@ -175,7 +176,7 @@ class _Page:
     def _name_checklist(self, found: list[Block]) -> None:
         """The heading over the same list in the body is the checklist's title."""
         for checklist in self.document.get("checklists", []):
-            for heading, block in zip(found, found[1:], strict=False):
+            for heading, block in pairwise(found):
                 if (
                     heading.kind is Kind.HEADING
                     and block.kind is Kind.LIST
@@ -319,7 +320,7 @@ class _Page:
         self.document["images"] = self._groups("images", "image sources", IMAGE, entry)
 
     def _groups(self, target: str, key: str, order: tuple[str, ...], entry: _Entry) -> list[dict[str, str]]:
-        """Pairs that belong together come in a fixed order; where the order starts again, the next one begins."""
+        """Pairs come in a fixed order; where it starts again, the next entity or image begins."""
         self.places[target] = (entry.line.number, key)
         groups: list[dict[str, str]] = []
         last = len(order)
@@ -459,7 +460,7 @@ def _starts_with_key(text: str) -> bool:
 
 
 def _key_and_value(entry: _Entry) -> tuple[str, str]:
-    """Tell the key from the value that runs on behind it. Lists stand below their key, so nothing follows it."""
+    """Tell the key from the value that runs on behind it. A list stands below its key: nothing follows."""
     text = entry.line.text
     for key in _KEYS:
         if text[: len(key)].lower() != key:
@@ -505,7 +506,7 @@ def _with_below(text: str, node: _Node) -> Any:
 
 
 def _without_images(lines: list[Line], images: set[tuple[str, str]]) -> list[Line]:
-    """Leave out the lines that show an image's caption and credit; the image itself is in the meta block."""
+    """Leave out lines that show an image's caption and credit; the image itself is in the meta block."""
     kept: list[Line] = []
     for line in lines:
         caption = _credited(line, images)
@@ -517,10 +518,10 @@ def _without_images(lines: list[Line], images: set[tuple[str, str]]) -> list[Lin
 
 
 def _credited(line: Line, images: set[tuple[str, str]]) -> str | None:
-    credits = list(_CREDIT.finditer(line.text))
-    if line.bullet or not credits:
+    credited = list(_CREDIT.finditer(line.text))
+    if line.bullet or not credited:
         return None
-    caption, source = line.text[: credits[-1].start()], line.text[credits[-1].end() :]
+    caption, source = line.text[: credited[-1].start()], line.text[credited[-1].end() :]
     return caption if (caption, source.lower()) in images else None
 
 

@@ -1,4 +1,4 @@
-"""JSON Lines, one record a line: the envelope's keys, and the Document under "document". Lossless both ways."""
+"""JSON Lines, one record a line: the envelope's keys, and the Document under "document". Lossless."""
 
 import json
 import math
@@ -14,6 +14,7 @@ NAME = "jsonl"
 DEEPEST = 32  # levels; a Document has fewer
 
 _BOM = b"\xef\xbb\xbf"
+_FIRST_LINE = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{[ \t]*[\"}]")  # JSON over several lines begins otherwise
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
 
 
@@ -28,7 +29,7 @@ class _Odd(str):
 
 
 def looks_like(content: bytes) -> bool:
-    return content.removeprefix(_BOM).lstrip()[:1] == b"{"
+    return _FIRST_LINE.match(content) is not None
 
 
 def read(stream: BinaryIO, name: str) -> Iterator[Record | SourceError]:

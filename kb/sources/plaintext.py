@@ -65,7 +65,10 @@ def _line(number: int, raw: str) -> Line:
 
 
 def blocks(lines: Iterable[Line]) -> list[Block]:
-    """Paragraphs, headings and lists. A heading is a short line alone, without final punctuation, before a block."""
+    """Paragraphs, headings and lists.
+
+    A heading is a short line that stands alone, without final punctuation, and has something below it.
+    """
     found = list(_paragraphs_and_lists(lines))
     for block in found[:-1]:
         if _could_head(block):

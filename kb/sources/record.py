@@ -73,9 +73,7 @@ def _expected(field: str, value: Any) -> str:
         return "" if fits else "a whole number from 0 to 2**53 - 1"
     if field == "source_last_reviewed":
         return "" if value is None or _is_date(value) else "a date such as 2026-01-31"
-    if not isinstance(value, str):
-        return "text"
-    if not is_storable(value) or "\n" in value or "\r" in value:
+    if not isinstance(value, str) or not is_storable(value) or "\n" in value or "\r" in value:
         return "a single line of Unicode text without NUL"
     if len(value.strip()) > TEXT_LIMITS[field]:
         return f"at most {TEXT_LIMITS[field]} characters"
@@ -108,7 +106,7 @@ def is_storable(text: str) -> bool:
 
 
 def slugify(text: str, *, tail: str = "") -> str:
-    """Lower-case words with hyphens, shortened at a word so that the tail fits; the tail alone if no word is left."""
+    """Lower-case words with hyphens, shortened at a word; the tail is kept whole."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
     room = SHORT_SLUG - len(tail) - 1 if tail else SHORT_SLUG

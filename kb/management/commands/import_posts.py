@@ -20,18 +20,14 @@ EVERY = 20  # records between two steps of the progress line
 
 class Command(BaseCommand):
     help = (
-        "Import posts from files and folders. They become drafts; nothing is published. The same file twice changes "
-        "nothing, and what a person edited is never overwritten. Exit status: 0 all fine, 1 something was rejected "
-        "or is in conflict, 2 wrong usage."
+        "Import posts from files and folders. They become drafts; nothing is published. The same file twice "
+        "changes nothing, and what a person edited is never overwritten. "
+        "Exit status: 0 all fine, 1 something was rejected or is in conflict, 2 wrong usage."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "paths", nargs="+", metavar="PATH", help="a file, or a folder with all files below it"
-        )
-        parser.add_argument(
-            "--format", choices=sorted(FORMATS), help="default: found from each file's content"
-        )
+        parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a folder with all below it")
+        parser.add_argument("--format", choices=sorted(FORMATS), help="default: as each file's content tells")
         parser.add_argument("--dry-run", action="store_true", help="tell what would happen; change nothing")
         parser.add_argument(
             "--json", action="store_true", help="print a JSON object for each record, and a summary"
