@@ -1,18 +1,13 @@
 """Turn a path into one of kb's doors: API, admin, site."""
 
-import importlib.util
-
 from django.contrib import admin
 from django.urls import include, path
 
-urlpatterns = [path("admin/", admin.site.urls)]
-for _door, _prefix in (("kb.api.urls", "api/v1/"), ("kb.site.urls", "")):
-    try:
-        _found = importlib.util.find_spec(_door)
-    except ModuleNotFoundError:
-        _found = None
-    if _found:
-        urlpatterns.append(path(_prefix, include(_door)))
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("api/v1/", include("kb.api.urls")),
+    path("", include("kb.site.urls")),
+]
 
 handler400 = "config.errors.bad_request"
 handler403 = "config.errors.permission_denied"

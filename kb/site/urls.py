@@ -10,8 +10,7 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("posts/<slug:slug>/", views.post, name="post"),
     path("entities/", views.entities, name="entities"),
-    # A type is any text: "ci/cd" keeps its stroke.
-    path("entities/<path:type>/<str:slug>/", views.entity, name="entity"),
+    path("entities/<str:type>/<str:slug>/", views.entity, name="entity"),
     path("embed/", views.embed, name="embed"),
     path("login/", views.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(next_page="site:home"), name="logout"),
