@@ -11,11 +11,13 @@ from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.forms.utils import flatatt
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import slugify
 
 HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
+OWN_IDS = ("main", "q", "sections", "care", "about")  # of templates/kb/post.html and its base
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class _Writer(HTMLParser):
         self.out: list[str] = []
         self.sections: list[Section] = []
         self.heading: list[str] | None = None  # text of the heading that is open
+        self.taken = set(OWN_IDS)
         self.opened = 0  # where in `out` its tag stands
         self.links = 0
 
@@ -110,23 +113,30 @@ class _Writer(HTMLParser):
     def _close_heading(self, tag: str) -> None:
         level = min(6, int(tag[1]) + self.shift)
         text = " ".join(unescape("".join(self.heading or [])).split())
-        # Numbered: two sections may have one name, and an address must stay apart from the page's own.
-        address = f"section-{len(self.sections) + 1}-{slugify(text)[:60]}".rstrip("-")
+        address = self._address(text)
         if level <= 3 and text:
             self.sections.append(Section(address, text, level))
-            self.out[self.opened] = format_html('<h{} id="{}">', level, address)
-        else:
-            self.out[self.opened] = f"<h{level}>"
+        self.out[self.opened] = format_html('<h{} id="{}">', level, address)
         self.out.append(f"</h{level}>")
         self.heading = None
 
+    def _address(self, text: str) -> str:
+        """The heading's words as most Markdown tools write them, so that an author's own #links arrive."""
+        base = slugify(text, allow_unicode=True)[:80] or "section"
+        address, n = base, 1
+        while address in self.taken:
+            n += 1
+            address = f"{base}-{n}"
+        self.taken.add(address)
+        return address
+
     def _image(self, attributes: dict[str, str | None]) -> str:
         url = attributes.get("src") or ""
-        if may_show(url):
-            return format_html(
-                '<img src="{}" alt="{}" loading="lazy" decoding="async">', url, attributes.get("alt") or ""
-            )
-        return self._instead(url, attributes.get("alt") or attributes.get("title") or "")
+        if not may_show(url):
+            return self._instead(url, attributes.get("alt") or attributes.get("title") or "")
+        kept = {"src": url, "alt": attributes.get("alt") or ""}
+        kept |= {name: value for name in ("width", "height", "title") if (value := attributes.get(name))}
+        return format_html('<img{} loading="lazy" decoding="async">', flatatt(kept))
 
     def _instead(self, url: str, said: str) -> str:
         """Name the image in place of it, with a link where one may stand."""

@@ -101,7 +101,8 @@ def embed(request: HttpRequest) -> HttpResponse:
         slug=slug,
         meta=f"/api/v1/posts/{slug}/meta/",
         origin=f"{request.scheme}://{request.get_host()}",
-        script=static("kb/metabox.js"),
+        # Without the hash of a release, so that a front end's page outlives ours.
+        files=f"{settings.STATIC_URL}kb/",
     )
 
 
