@@ -1,0 +1,352 @@
+"""Turn the list of posts and their change form into calls of kb.flow.revising."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin import helpers
+from django.core.exceptions import PermissionDenied
+from django.db.models import Prefetch, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from kb.admin import conflict, filters, history, labels, review
+from kb.admin.forms import PostForms
+from kb.choices import State
+from kb.diff import diff
+from kb.document import Document
+from kb.errors import Conflict, InvalidDocument, Refused
+from kb.flow import reviewing, revising
+from kb.models import Flag, Post, Revision
+
+SCORES = ("quality", "freshness", "depth", "clarity")
+UNCHANGED = "Nothing changed; no new revision."
+# What a list of posts never shows and would fetch for each row.
+HEAVY = (
+    *("body", "summary", "outline", "brief", "payload", "notes", "expected_result", "rollback_note"),
+    *("head__canonical", "head__files_touched", "head__command_used", "head__metric_improved"),
+    *(
+        f"publication__{name}"
+        for name in ("html", "detail_json", "card_json", "meta_json", "search", "summary")
+    ),
+)
+
+
+@admin.register(Post)
+class PostAdmin(admin.ModelAdmin):
+    actions = ["ask_for_review"]
+    empty_text = (
+        "No posts here. Write one with “Add post”, or import a file with “manage.py import_posts”; "
+        "if a filter is set, clear it to see the rest."
+    )
+    list_display = ("linked_title", "states", "open_flags", "topic", "scores", "updated")
+    list_display_links = None
+    list_filter = (
+        filters.StateFilter,
+        filters.PublishedFilter,
+        filters.FlagFilter,
+        filters.DifficultyFilter,
+        filters.ScoreFilter,
+        filters.SourceFilter,
+        filters.TopicFilter,
+    )
+    list_per_page = 50
+    ordering = ("-updated_at", "-pk")
+    search_fields = ("title", "slug", "reference", "topic")
+    search_help_text = "Searches title, address, reference and topic."
+    show_full_result_count = False
+    fieldsets = (
+        ("Note", {"fields": ("title", "slug", "topic", "summary", "body_format", "body")}),
+        (
+            "Metadata",
+            {
+                "fields": (
+                    "outline",
+                    "brief",
+                    ("stack", "tools"),
+                    ("code_language", "difficulty", "reading_time"),
+                    "notes",
+                )
+            },
+        ),
+        ("Scores", {"fields": (SCORES,)}),
+        (
+            "Operation",
+            {
+                "fields": ("owner", "expected_result", "rollback_note"),
+                "description": "Who answers for it, what should come out, and the way back, in one place.",
+            },
+        ),
+        (
+            "Source",
+            {
+                "fields": (
+                    ("ai_generated_style", "needs_human_review"),
+                    ("has_images", "image_heavy"),
+                    "payload",
+                ),
+                "description": "What the source says of the note. kb draws its own conclusions in flags.",
+            },
+        ),
+    )
+    note_fieldsets = (
+        (
+            "Change note",
+            {"fields": ("reason", ("files_touched", "command_used"), ("metric_improved", "version"))},
+        ),
+    )
+
+    class Media:
+        css: Mapping[str, Any] = {}
+
+    # --- Rights: nothing is deleted; a published post is withdrawn on its review page. ---
+
+    def has_delete_permission(self, request: HttpRequest, obj: Post | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Post | None = None) -> bool:
+        return request.user.has_perm("kb.change_post")
+
+    # --- List ---
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Post]:
+        return super().get_queryset(request).select_related("head", "publication")
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changes = super().get_changelist_instance(request)
+        open_flags = Prefetch("head__flags", queryset=Flag.objects.open(), to_attr="open_flags")
+        changes.result_list = _page(changes.result_list, open_flags)
+        return changes
+
+    @admin.display(description="Title", ordering="title")
+    def linked_title(self, post: Post) -> SafeString:
+        address = reverse("admin:kb_post_change", args=[post.pk])
+        return format_html('<a class="kb-title" href="{}">{}</a>', address, post.title)
+
+    @admin.display(description="Readers have · state", ordering="state")
+    def states(self, post: Post) -> SafeString:
+        return labels.states(post)
+
+    @admin.display(description="Open flags")
+    def open_flags(self, post: Post) -> SafeString | str:
+        return labels.flags(post.head.open_flags) if post.head else ""
+
+    @admin.display(description="Scores")
+    def scores(self, post: Post) -> SafeString:
+        return format_html_join(
+            " ",
+            '<abbr class="kb-score" title="{}">{}&nbsp;{}</abbr>',
+            (
+                (name.capitalize(), name[0].upper(), getattr(post, name))
+                for name in SCORES
+                if getattr(post, name) is not None
+            ),
+        )
+
+    @admin.display(description="Updated", ordering="updated_at")
+    def updated(self, post: Post) -> SafeString | str:
+        return labels.when(post.updated_at)
+
+    @admin.action(description="Ask for review", permissions=["change"])
+    def ask_for_review(self, request: HttpRequest, posts: QuerySet[Post]) -> None:
+        asked = 0
+        for post in posts:
+            try:
+                reviewing.ask_for_review(post, by=request.user, at=timezone.now())
+                asked += 1
+            except Refused as refused:
+                messages.error(request, str(refused))
+        if asked:
+            messages.success(request, f"{asked} {'posts wait' if asked > 1 else 'post waits'} for review.")
+
+    # --- Addresses ---
+
+    def get_urls(self) -> list[URLPattern]:
+        mine = (
+            ("<int:pk>/review/", review.page, "review"),
+            ("<int:pk>/review/approve/", review.approve, "approve"),
+            ("<int:pk>/review/request-changes/", review.request_changes, "request_changes"),
+            ("<int:pk>/review/raise-flag/", review.raise_flag, "raise_flag"),
+            ("<int:pk>/review/close-flag/<int:flag>/", review.close_flag, "close_flag"),
+            ("<int:pk>/review/withdraw/", review.withdraw, "withdraw"),
+            ("<int:pk>/history/<int:number>/", history.revision, "revision"),
+            ("<int:pk>/history/<int:number>/restore/", history.restore, "restore"),
+        )
+        return [
+            *(
+                path(route, self.admin_site.admin_view(view), name=f"kb_post_{name}")
+                for route, view, name in mine
+            ),
+            *super().get_urls(),
+        ]
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return history.page(request, self._post(request, object_id))
+
+    # --- Form ---
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        post = self._post(request, object_id) if object_id is not None else None
+        if post and request.method != "POST" and not self.has_change_permission(request, post):
+            return history.revision(request, post.pk, post.head.number)
+        allowed = self.has_change_permission(request, post) if post else self.has_add_permission(request)
+        if not allowed:
+            raise PermissionDenied
+        if request.method == "POST":
+            return self._save(request, post)
+        if post is None:
+            forms = PostForms(new=True, note={"body_format": "markdown"})
+        else:
+            forms = PostForms(new=False, document=post.document(), base_number=post.head.number)
+        return self._show(request, post, forms)
+
+    def _post(self, request: HttpRequest, object_id: str) -> Post:
+        post = self.get_object(request, admin.utils.unquote(object_id))
+        if post is None:
+            raise Http404("There is no such post.")
+        if not self.has_view_or_change_permission(request, post):
+            raise PermissionDenied
+        return post
+
+    def _save(self, request: HttpRequest, post: Post | None) -> HttpResponse:
+        forms = PostForms(request.POST, new=post is None)
+        if not forms.is_valid() or forms.document is None:
+            return self._show(request, post, forms)
+        try:
+            if post is None:
+                return self._create(request, forms, forms.document)
+            return self._revise(request, post, forms, forms.document)
+        except Conflict as lost:
+            return self._merge(request, post, forms, forms.document, lost)
+        except InvalidDocument as error:
+            forms.object(error)
+            return self._show(request, post, forms)
+        except Refused as refused:
+            forms.refuse(str(refused), refused.code)
+            return self._show(request, post, forms, status=409)
+
+    def _create(self, request: HttpRequest, forms: PostForms, document: Document) -> HttpResponse:
+        given = forms.form.cleaned_data
+        post = revising.create(
+            document,
+            slug=given["slug"],
+            by=request.user,
+            at=timezone.now(),
+            note=forms.form.note(),
+            version=given["version"] or "0.1.0",
+            ask_for_review="_ask" in request.POST,
+        )
+        messages.success(request, _saved(post.head, asked="_ask" in request.POST))
+        return HttpResponseRedirect(reverse("admin:kb_post_change", args=[post.pk]))
+
+    def _revise(self, request: HttpRequest, post: Post, forms: PostForms, document: Document) -> HttpResponse:
+        given = forms.form.cleaned_data
+        revision = revising.save(
+            post,
+            document,
+            base_number=given["base_number"],
+            by=request.user,
+            at=timezone.now(),
+            note=forms.form.note(),
+            version=given["version"],
+            ask_for_review="_ask" in request.POST,
+        )
+        if revision:
+            messages.success(request, _saved(revision, asked="_ask" in request.POST))
+        else:
+            post.refresh_from_db(fields=["state"])
+            waits = "_ask" in request.POST and post.state == State.WAITING
+            messages.info(request, UNCHANGED + (" It waits for review." if waits else ""))
+        return HttpResponseRedirect(reverse("admin:kb_post_change", args=[post.pk]))
+
+    def _merge(
+        self, request: HttpRequest, post: Post | None, forms: PostForms, yours: Document, lost: Conflict
+    ) -> HttpResponse:
+        """Lay base, theirs and yours beside each other, over a form that goes on from theirs."""
+        post = Post.objects.with_parts().select_related("head__author").get(pk=post.pk if post else None)
+        theirs = post.document()
+        if not diff(theirs, yours):
+            messages.info(request, "Somebody saved the same content just before you; no new revision.")
+            return HttpResponseRedirect(reverse("admin:kb_post_change", args=[post.pk]))
+        base_revision = Revision.objects.filter(post=post, number=lost.base_number).first()
+        base = base_revision.document if base_revision else None
+        merged = PostForms(
+            new=False,
+            document=conflict.merge(base, theirs, yours),
+            base_number=post.head.number,
+            note=forms.form.cleaned_data,
+        )
+        differences = conflict.compare(base, theirs, yours)
+        extra = {"differences": differences, "base_number": lost.base_number, "lost": str(lost)}
+        return self._show(request, post, merged, status=409, extra=extra)
+
+    def _show(
+        self,
+        request: HttpRequest,
+        post: Post | None,
+        forms: PostForms,
+        *,
+        status: int = 200,
+        extra: Mapping[str, Any] | None = None,
+    ) -> TemplateResponse:
+        fieldsets = [_without(fieldset, forms.form.fields) for fieldset in self.fieldsets]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Change post" if post else "Add post",
+            "subtitle": str(post) if post else None,
+            "adminform": helpers.AdminForm(forms.form, fieldsets, {}, model_admin=self),
+            "note_fieldsets": helpers.AdminForm(forms.form, list(self.note_fieldsets), {}, model_admin=self),
+            "inline_admin_formsets": [],
+            "errors": helpers.AdminErrorList(forms.form, list(forms.formsets.values())),
+            "lists": forms.lists,
+            "base": forms.form["base_number"] if post else None,
+            "media": self.media + forms.media,
+            "original": post,
+            "object_id": post and post.pk,
+            "is_popup": False,
+            "to_field": None,
+            "preserved_filters": self.get_preserved_filters(request),
+            "labels": labels.states(post) if post else "",
+            "published": labels.publication_of(post) if post else None,
+            "may_review": request.user.has_perm("kb.review_post"),
+            **(extra or {}),
+        }
+        response = self.render_change_form(
+            request, context, add=post is None, change=post is not None, obj=post
+        )
+        response.status_code = status
+        return response
+
+    def get_view_on_site_url(self, obj: Post | None = None) -> str | None:
+        return obj.get_absolute_url() if obj and labels.publication_of(obj) else None
+
+
+def _page(posts: Any, open_flags: Prefetch) -> list[Post]:
+    """The rows of one page with their open flags, without the columns that a list never shows."""
+    return list(posts.defer(*HEAVY).prefetch_related(open_flags))
+
+
+def _without(fieldset: tuple[str, dict[str, Any]], known: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A fieldset without the fields that this form does not have."""
+    name, options = fieldset
+    fields = [field for field in options["fields"] if isinstance(field, tuple) or field in known]
+    return name, {**options, "fields": fields}
+
+
+def _saved(revision: Revision | None, *, asked: bool) -> str:
+    if revision is None:
+        return "Saved."
+    waits = " It waits for review." if asked else ""
+    return f"Saved as revision {revision.number} (v{revision.version}).{waits}"
