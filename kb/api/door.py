@@ -28,6 +28,7 @@ class ReadView(APIView):
     """An address that can be read. A subclass names its parameters and gives the answer to a GET."""
 
     parameters: type[forms.BaseForm] = parameters.NoParameters
+    format_kwarg = None  # no address names its form by a suffix
 
     def initial(self, request, *args, **kwargs):
         # First of all, so that it is the same for everybody and every address.
@@ -46,6 +47,10 @@ class ReadView(APIView):
 
     def options(self, request, *args, **kwargs):
         return HttpResponse(status=204, headers={"Allow": problems.ALLOW, "Cache-Control": "no-store"})
+
+    def raise_uncaught_exception(self, exc):
+        # DRF's own asks for a renderer first, which is not chosen yet when access fails.
+        raise exc
 
     @property
     def default_response_headers(self):

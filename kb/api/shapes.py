@@ -46,7 +46,7 @@ def _address(what: str, **kwargs) -> CharField:
 
 
 def _difficulty() -> ChoiceField:
-    return ChoiceField([level.value for level in Difficulty], allow_blank=True)
+    return ChoiceField([level.value for level in Difficulty], allow_null=True)
 
 
 class Fault(Serializer):

@@ -14,8 +14,7 @@ urlpatterns = [
     path("posts/<slug:slug>/revisions/", views.Revisions.as_view(), name="revisions"),
     path("posts/<slug:slug>/revisions/<int:number>/", views.Revision.as_view(), name="revision"),
     path("entities/", views.Entities.as_view(), name="entities"),
-    # A type may hold a slash (ci/cd), which servers unquote before anybody can tell; a slug may not.
-    path("entities/<path:type>/<str:slug>/", views.Entity.as_view(), name="entity"),
+    path("entities/<str:type>/<str:slug>/", views.Entity.as_view(), name="entity"),
     path("checklists/", views.Checklists.as_view(), name="checklists"),
     path("checklists/<slug:key>/", views.Checklist.as_view(), name="checklist"),
     path("changes/", views.Changes.as_view(), name="changes"),
