@@ -95,7 +95,10 @@ def test_a_line_holds_neither_query_nor_body_nor_headers(
     assert "canary" not in "".join(JsonFormatter().format(line) for line in caplog.records)
 
 
-def test_a_refused_request_leaves_one_line_too(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refused_request_leaves_one_line_too(
+    client: Client, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.KB_READ_ACCESS = "public"
     caplog.set_level(logging.INFO)
 
     client.get("/api/v1/nothing-is-here/?q=canary")

@@ -13,7 +13,7 @@ from django.conf import settings as django_settings
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
-from django.urls import path
+from django.urls import include, path
 
 from config import errors, middleware
 from config.options import declared
@@ -68,6 +68,7 @@ urlpatterns = [
     path("fail/<str:what>/", refuse_politely),
     path("api/fail/<str:what>/", refuse_politely),
     path("own/", with_own_policy),
+    path("", include("kb.site.urls")),  # the error page leads home
 ]
 handler400 = "config.errors.bad_request"
 handler403 = "config.errors.permission_denied"
