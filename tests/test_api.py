@@ -12,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from kb.api import door
+from kb.api.shapes import moment
 from kb.flow import publishing, reviewing, revising
 from kb.models import Post, Publication
 
@@ -232,7 +233,7 @@ def test_the_document_schema_is_the_documents_own(client: Client) -> None:
     assert response.json()["title"] == "Document"
 
 
-# --- What is not ---------------------------------------------------------------------------------------------
+# --- What is not --------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("tail", ["", "meta/", "revisions/", "revisions/1/"])
 def test_a_draft_a_withdrawn_post_and_none_at_all_answer_alike(
     client: Client,
@@ -529,6 +530,4 @@ def test_what_nobody_foresaw_is_a_problem_too(client: Client, monkeypatch: pytes
 
 
 def test_moments_are_utc() -> None:
-    from kb.api.shapes import moment
-
     assert moment(datetime(2026, 11, 23, 12, 0, tzinfo=UTC)) == "2026-11-23T12:00:00Z"
