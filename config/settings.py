@@ -89,6 +89,7 @@ SPECTACULAR_SETTINGS = {
     # The Document's JSON Schema is draft 2020-12, as in OpenAPI 3.1.
     "OAS_VERSION": "3.1.1",
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SORT_OPERATIONS": False,  # in the order of the addresses
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": False,

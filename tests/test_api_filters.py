@@ -204,7 +204,7 @@ def test_a_misspelt_parameter_is_named_with_the_nearest_right_one(client: Client
 def test_a_value_that_makes_no_sense_is_named(client: Client, query: str, got: str, expected: str) -> None:
     (fault,) = refused(client, f"/api/v1/posts/?{query}")
 
-    name = query.split("=")[0]
+    name = query.partition("=")[0]
     assert (fault["parameter"], fault["got"], fault["expected"]) == (name, got, expected)
     assert fault["nearest"] is None
     assert fault["detail"] == f"{name}: got {got}, expected {expected}."

@@ -19,9 +19,16 @@ from kb.api.schema import describe
 
 
 class Schema(ReadView):
-    renderer_classes = [OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer, OpenApiYamlRenderer2]
+    # Plain JSON first: browsers show it, the registered kind they save as a file.
+    renderer_classes = [OpenApiJsonRenderer2, OpenApiJsonRenderer, OpenApiYamlRenderer2, OpenApiYamlRenderer]
 
-    @describe("schema", OpenApiTypes.OBJECT, "This description: OpenAPI 3.1 as JSON or YAML.")
+    @describe(
+        "schema",
+        OpenApiTypes.OBJECT,
+        "This description: OpenAPI 3.1 as JSON or YAML.",
+        tag="About",
+        kinds=[renderer.media_type for renderer in renderer_classes],
+    )
     def get(self, request):
         self.values()
         renderer = type(request.accepted_renderer)

@@ -1,6 +1,6 @@
 """Turn the declarations of views, forms and shapes into OpenAPI 3.1."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django import forms
@@ -10,6 +10,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 
 from kb import document
 from kb.api import shapes
+from kb.api.pagination import DEFAULT_LIMIT, LimitField
 from kb.api.parameters import Choice, NoParameters, Truth, WholeNumber
 
 PROBLEM = "application/problem+json"
@@ -30,9 +31,11 @@ def describe(
     shape: Any,
     summary: str,
     *,
+    tag: str,
+    more: str = "",
     parameters: type[forms.BaseForm] = NoParameters,
     is_one: bool = False,
-    media_type: str = "application/json",
+    kinds: Sequence[str] = ("application/json",),
 ) -> Callable:
     """Describe a GET: its parameters, answer and refusals. `is_one`: there may be nothing at the address."""
     refusals = {
@@ -46,10 +49,11 @@ def describe(
     return extend_schema(
         operation_id=name,
         summary=summary,
-        tags=["kb"],
+        description=more,
+        tags=[tag],
         parameters=[*(_parameter(*each) for each in parameters.base_fields.items()), *HEADERS],
         responses={
-            (200, media_type): shape,
+            **{(200, kind): OpenApiResponse(shape, description="Here it is.") for kind in kinds},
             304: OpenApiResponse(description="You have it already."),
             **{
                 (status, PROBLEM): OpenApiResponse(shapes.Problem, description=why)
@@ -71,6 +75,13 @@ def _parameter(name: str, field: forms.Field) -> OpenApiParameter:
 
 def _type(field: forms.Field) -> dict[str, Any]:
     match field:
+        case LimitField():
+            return {
+                "type": "integer",
+                "minimum": field.least,
+                "maximum": field.most,
+                "default": DEFAULT_LIMIT,
+            }
         case WholeNumber():
             return {"type": "integer", "minimum": field.least, "maximum": field.most}
         case Truth():

@@ -26,7 +26,7 @@ NEWEST_SHOWN = 10
 
 
 class Root(ReadView):
-    @describe("root", shapes.Root, "Where everything is.")
+    @describe("root", shapes.Root, "Where everything is.", tag="About")
     def get(self, request):
         self.values()
         names = ("posts", "entities", "checklists", "changes", "document-schema", "schema", "docs")
@@ -42,7 +42,13 @@ class Posts(ReadView):
         self.filters = filters.PostFilters(self.request.GET, queryset=Publication.reading.all())
         return self.filters.form
 
-    @describe("posts", shapes.PostPage, "Published posts, newest first.", parameters=filters.PostParameters)
+    @describe(
+        "posts",
+        shapes.PostPage,
+        "Published posts, newest first.",
+        parameters=filters.PostParameters,
+        tag="Posts",
+    )
     def get(self, request):
         values = self.values()
         found = pagination.page(
@@ -57,7 +63,7 @@ class Posts(ReadView):
 
 
 class Post(ReadView):
-    @describe("post", shapes.Post, "One published post with its sanitised HTML.", is_one=True)
+    @describe("post", shapes.Post, "One published post with its sanitised HTML.", is_one=True, tag="Posts")
     def get(self, request, slug):
         self.values()
         rows = Publication.reading.filter(slug=slug)
@@ -66,7 +72,7 @@ class Post(ReadView):
 
 
 class Meta(ReadView):
-    @describe("meta", shapes.Meta, "What the meta box shows beside a post.", is_one=True)
+    @describe("meta", shapes.Meta, "What the meta box shows beside a post.", is_one=True, tag="Posts")
     def get(self, request, slug):
         self.values()
         rows = Publication.reading.filter(slug=slug)
@@ -83,6 +89,7 @@ class Revisions(ReadView):
         "The approved revisions of a published post, latest first.",
         parameters=filters.RevisionPage,
         is_one=True,
+        tag="Posts",
     )
     def get(self, request, slug):
         values = self.values()
@@ -107,7 +114,9 @@ class Revisions(ReadView):
 
 
 class Revision(ReadView):
-    @describe("revision", shapes.DOCUMENT, "The whole Document of one approved revision.", is_one=True)
+    @describe(
+        "revision", shapes.DOCUMENT, "The whole Document of one approved revision.", is_one=True, tag="Posts"
+    )
     def get(self, request, slug, number):
         self.values()
         rows = PublishedRevision.reading.filter(post_slug=slug, number=number)
@@ -124,6 +133,7 @@ class Entities(ReadView):
         shapes.EntityPage,
         "The things that published posts are about, by type and name.",
         parameters=filters.EntityPage,
+        tag="Entities",
     )
     def get(self, request):
         values = self.values()
@@ -136,7 +146,13 @@ class Entities(ReadView):
 
 
 class Entity(ReadView):
-    @describe("entity", shapes.EntityWithPosts, "One entity, with the newest posts about it.", is_one=True)
+    @describe(
+        "entity",
+        shapes.EntityWithPosts,
+        "One entity, with the newest posts about it.",
+        is_one=True,
+        tag="Entities",
+    )
     def get(self, request, type, slug):  # noqa: A002  (the word of the address)
         self.values()
         if "\x00" in type + slug:
@@ -166,6 +182,7 @@ class Checklists(ReadView):
         shapes.ChecklistPage,
         "The checklists that published posts carry; equal lists are one.",
         parameters=filters.ChecklistPage,
+        tag="Checklists",
     )
     def get(self, request):
         rows = PublishedChecklist.reading.all()
@@ -181,6 +198,7 @@ class Checklist(ReadView):
         shapes.ChecklistWithPosts,
         "One checklist, with the newest posts that carry it.",
         is_one=True,
+        tag="Checklists",
     )
     def get(self, request, key):
         self.values()
@@ -212,9 +230,10 @@ class Changes(ReadView):
     @describe(
         "changes",
         shapes.ChangePage,
-        "What was published, updated and withdrawn, in order. Ask for `next` again and again, now or in a "
-        "week: nothing is left out and nothing comes twice.",
+        "What was published, updated and withdrawn, in order.",
+        more="Ask for `next` again and again, now or in a week: nothing is left out and nothing comes twice.",
         parameters=filters.ChangePage,
+        tag="Feed",
     )
     def get(self, request):
         values = self.values()
@@ -251,7 +270,13 @@ class JSONSchemaRenderer(JSONRenderer):
 class DocumentSchema(ReadView):
     renderer_classes = [JSONSchemaRenderer, JSONRenderer]
 
-    @describe("document_schema", shapes.JSON_SCHEMA, "The Document's own JSON Schema.")
+    @describe(
+        "document_schema",
+        shapes.JSON_SCHEMA,
+        "The Document's own JSON Schema.",
+        tag="About",
+        kinds=("application/schema+json", "application/json"),
+    )
     def get(self, request):
         self.values()
         kind = request.accepted_renderer.media_type
