@@ -43,7 +43,7 @@ class PostAdmin(admin.ModelAdmin):
         "No posts here. Write one with “Add post”, or import a file with “manage.py import_posts”; "
         "if a filter is set, clear it to see the rest."
     )
-    list_display = ("linked_title", "states", "open_flags", "topic", "scores", "updated")
+    list_display = ("linked_title", "states", "open_flags", "scores", "updated")
     list_display_links = None
     list_filter = (
         filters.StateFilter,
@@ -100,9 +100,6 @@ class PostAdmin(admin.ModelAdmin):
         ),
     )
 
-    class Media:
-        css: Mapping[str, Any] = {}
-
     # --- Rights: nothing is deleted; a published post is withdrawn on its review page. ---
 
     def has_delete_permission(self, request: HttpRequest, obj: Post | None = None) -> bool:
@@ -116,16 +113,20 @@ class PostAdmin(admin.ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Post]:
         return super().get_queryset(request).select_related("head", "publication")
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Posts", **(extra_context or {})})
+
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         changes = super().get_changelist_instance(request)
         open_flags = Prefetch("head__flags", queryset=Flag.objects.open(), to_attr="open_flags")
         changes.result_list = _page(changes.result_list, open_flags)
         return changes
 
-    @admin.display(description="Title", ordering="title")
+    @admin.display(description="Title and topic", ordering="title")
     def linked_title(self, post: Post) -> SafeString:
         address = reverse("admin:kb_post_change", args=[post.pk])
-        return format_html('<a class="kb-title" href="{}">{}</a>', address, post.title)
+        topic = format_html('<div class="kb-muted">{}</div>', post.topic) if post.topic else ""
+        return format_html('<a class="kb-title" href="{}">{}</a>{}', address, post.title, topic)
 
     @admin.display(description="Readers have · state", ordering="state")
     def states(self, post: Post) -> SafeString:
