@@ -472,7 +472,7 @@ class TestEveryPage:
             assert (place, text.count("<h1")) == (place, 1)
             assert re.search(r"<title>[^<]{4,} · kb</title>", text), place
             assert '<meta name="robots" content="noindex">' in text
-            assert '<html lang="en">' in text
+            assert '<html lang="en-GB">' in text
             ids = re.findall(r'\sid="([^"]*)"', text)
             assert len(ids) == len(set(ids)), place
 
