@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from django.conf import settings
@@ -112,46 +113,81 @@ def removed_markup(document: Document) -> Finding | None:
     return Finding(f"Readers will not get {pieces}: not safe.", (*evidence, *unsafe))
 
 
+# Each names the part that is secret. All repetitions are bounded, and none starts again inside its own match:
+# hostile text costs no more time than long text.
 CREDENTIALS = (
-    ("a private key", re.compile(r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----")),
-    ("an access key id", re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")),
+    ("a private key", re.compile(r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----(?P<secret>)")),
+    ("an access key id", re.compile(r"\b(?P<secret>(?:AKIA|ASIA)[0-9A-Z]{16})\b")),
     (
         "an access token",
-        re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{20,255}|glpat-[\w-]{20,64}|xox[abprs]-[\w-]{10,200})"),
+        re.compile(
+            r"\b(?P<secret>gh[pousr]_[A-Za-z0-9]{20,255}|github_pat_[A-Za-z0-9_]{20,255}|glpat-[\w-]{20,64}"
+            r"|npm_[A-Za-z0-9]{36}|xox[abprs]-[\w-]{10,200}|AIza[\w-]{35})"
+        ),
     ),
-    ("a secret API key", re.compile(r"\b(?:sk|rk)[-_](?:live|test|proj|ant)[-_][A-Za-z0-9_-]{12,200}")),
-    ("a signed token", re.compile(r"\beyJ[\w-]{8,2000}\.eyJ[\w-]{8,4000}\.[\w-]{8,2000}")),
+    (
+        "a secret API key",
+        re.compile(
+            r"(?<![\w-])(?P<secret>[sr]k[-_](?:live|test|proj|ant)[-_](?=[\w-]{0,60}[0-9])[\w-]{12,200}|sk-[A-Za-z0-9]{32,200})"
+        ),
+    ),
+    (
+        "a signed token",
+        re.compile(r"(?<![\w-])(?P<secret>eyJ[\w-]{8,4000}\.eyJ[\w-]{8,8000}\.[\w-]{8,2000})"),
+    ),
     (
         "a password in an address",
-        re.compile(r"\b[a-z][a-z0-9+]{1,20}://[^\s/:@<>{}$\"']{1,100}:[^\s/@<>{}$\"'*]{3,100}@"),
+        re.compile(r"\b[a-z][a-z0-9+]{1,20}://[^\s/:@<>{}$\"']{1,100}:(?P<secret>[^\s/@<>{}$\"'*]{3,100})@"),
     ),
     (
         "a password or key",
         re.compile(
-            r"(?i)\b(?:password|passwd|secret|api[_-]?key|access[_-]?key|auth[_-]?token|token)\b[\"']?\s{0,3}[:=]\s{0,3}"
-            r"[\"']?(?![<${%*]|your|example|changeme|xxx|none\b|null\b|os\.|env)(?=[^\s\"']{0,60}[0-9])[^\s\"'<>{}]{10,200}"
+            r"(?:pass(?:word|wd|phrase|code)|pwd|secret|(?:api|access|auth|secret|private|encryption|signing)[_-]?key"
+            r"|token|bearer)s?"
+            r"[\"']?(?:\s{0,3}(?:=>|:=|[:=])\s{0,3}|(?<=bearer)\s{1,3})[\"'`]?"
+            r"(?P<secret>(?=[^\s\"']{0,60}[0-9])[^\s\"'`<>{}]{8,200})",
+            re.IGNORECASE,
         ),
     ),
+)
+_MOST = 20  # findings in one Document: enough to send it back
+
+# What documentation writes in the place of a secret.
+_PLACEHOLDER = re.compile(
+    r"example|placeholder|change-?_?me|replace|redacted|dummy|(?:your|my)[-_]|xxx|\*\*|\.\.\.|…"
+    r"|^(?:[$%<{*]|user|pass|passwd|password|pwd|pw|secret|token|key|none|null|true|false|env)\b"
+    # A name that a program looks up, or a call.
+    r"|^(?:os|env|process|settings|config|self|req|request|args|options|vars|var|secrets|local|data|module)\."
+    r"|^[a-z_][\w.]*[(\[]"
+    # A path, an address, a number, or words joined by hyphens.
+    r"|^(?-i:[a-z0-9_.-]+(?:/[a-z0-9_.-]+)+)$|^[0-9][0-9.,_]*$"
+    r"|^(?:\.{0,2}/|[a-z]+://)|^[a-z]+[0-9]{0,4}(?:-[a-z]+[0-9]{0,4})+[.,;:)]*$",
+    re.IGNORECASE,
 )
 
 
 def credential(document: Document) -> Finding | None:
-    found = []
-    for field, text in texts(document.plain()):
-        for what, pattern in CREDENTIALS:
-            match = pattern.search(text)
-            if match:
-                found.append((what, Evidence(field, masked(match.group()))))
-                break
+    found = list(islice(_credentials(document), _MOST))
     if not found:
         return None
     kinds = ", ".join(dict.fromkeys(what for what, _ in found))
     return Finding(f"The text seems to hold {kinds}.", tuple(evidence for _, evidence in found))
 
 
-def masked(secret: str) -> str:
-    """Enough to find it in the text; a flag must not be a second copy."""
-    return f"{secret[:12]}…"
+def _credentials(document: Document) -> Iterator[tuple[str, Evidence]]:
+    for field, text in texts(document.plain()):
+        # In a payload the key says what the text is.
+        named = f"{field.rpartition('.')[2]}={text}" if field.startswith("payload.") else text
+        for what, pattern in CREDENTIALS:
+            for match in pattern.finditer(named):
+                if not _PLACEHOLDER.search(match["secret"]):
+                    yield what, Evidence(field, masked(match))
+
+
+def masked(match: re.Match[str]) -> str:
+    """Enough to find the secret in the text; a flag must not be a second copy of it."""
+    before = match.group()[: match.start("secret") - match.start()]
+    return f"{before[-40:]}{match['secret'][:4]}…"
 
 
 def texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -187,7 +223,7 @@ RULES = {rule.code: rule for rule in _rules}
 
 
 def inspect(document: Document) -> list[tuple[Rule, Finding]]:
-    """What the rules that are switched on say of this content. Raises InvalidDocument if it cannot be compiled."""
+    """What the rules that are switched on say of it. Raises InvalidDocument if it cannot be compiled."""
     on = [rule for code, rule in RULES.items() if code not in settings.KB_FLAG_RULES_OFF]
     return [(rule, finding) for rule in on if (finding := rule.check(document))]
 

@@ -9,13 +9,14 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any
+from datetime import UTC, datetime
+from html import unescape
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from django.contrib.postgres.search import CombinedSearchVector, SearchVector
 from django.db import connection, transaction
-from django.db.models import Value
+from django.db.models import Max, Value
 from django.utils.text import slugify
 
 from kb.choices import ChangeKind, Verdict
@@ -32,9 +33,9 @@ from kb.models import (
 )
 from kb.render import render, safe_url, words
 
-_LOCK = 0x6B62  # "kb": one lock of the whole cluster's lock space, taken by every publisher
-# PostgreSQL stops at 1 MiB for one tsvector.
-_SEARCHED = 500_000
+_LOCK = 0x6B62  # "kb": one advisory lock of this database, taken by every publisher
+# PostgreSQL stops at 1 MiB for one tsvector, and short words take more room in it than in the text.
+_SEARCHED = 350_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,11 @@ def publish(approval: Decision, *, at: datetime) -> Publication:
     _queue_up()
     revision = approval.revision
     before = Publication.objects.filter(post=revision.post_id).first()
+    named = _named(before)
     publication = _write(approval, before)
     _list_revisions(publication)
-    _count(before, publication)
-    Change.objects.create(
-        kind=ChangeKind.UPDATED if before else ChangeKind.PUBLISHED,
-        slug=publication.slug,
-        version=publication.version,
-        fingerprint=publication.fingerprint,
-        at=at,
-    )
+    _count(named | _named(publication), publication)
+    _tell(ChangeKind.UPDATED if before else ChangeKind.PUBLISHED, publication, at)
     return publication
 
 
@@ -72,8 +68,9 @@ def retract(post: Post, *, at: datetime) -> None:
     if publication is None:
         return
     PublishedRevision.objects.filter(post_slug=publication.slug).delete()
+    named = _named(publication)
     publication.delete()
-    _count(publication, None)
+    _count(named, None)
     Change.objects.create(kind=ChangeKind.WITHDRAWN, slug=publication.slug, at=at)
 
 
@@ -87,13 +84,17 @@ def refresh_metrics(post: Post, *, at: datetime) -> None:
     etag = publication.etag
     publication = _write(publication.approval, publication)
     if publication.etag != etag:
-        Change.objects.create(
-            kind=ChangeKind.UPDATED,
-            slug=publication.slug,
-            version=publication.version,
-            fingerprint=publication.fingerprint,
-            at=at,
-        )
+        _tell(ChangeKind.UPDATED, publication, at)
+
+
+def _tell(kind: ChangeKind, publication: Publication, at: datetime) -> None:
+    Change.objects.create(
+        kind=kind,
+        slug=publication.slug,
+        version=publication.version,
+        fingerprint=publication.fingerprint,
+        at=at,
+    )
 
 
 def rebuild() -> Rebuilt:
@@ -105,10 +106,10 @@ def rebuild() -> Rebuilt:
             before = Publication.objects.filter(pk=pk).select_related("approval").first()
             if before is None:
                 continue
-            stored = _stored(before)
+            stored, named = _stored(before), _named(before)
             after = _write(before.approval, before)
             _list_revisions(after)
-            _count(before, after)
+            _count(named | _named(after), after)
             checked += 1
             if _stored(after) != stored:
                 changed.append(after.slug)
@@ -225,7 +226,7 @@ def _meta(
         "revision": {
             "status": "published",
             "version": revision.version,
-            "last_reviewed": approval.at.date().isoformat(),
+            "last_reviewed": approval.at.astimezone(UTC).date().isoformat(),
         },
         "hash": revision.source_hash,
         "checklist": [item for checklist in document.checklists for item in checklist.items],
@@ -291,8 +292,8 @@ def _address(slug: str) -> str:
     return f"/api/v1/posts/{slug}/"
 
 
-def _moment(at: datetime | date) -> str:
-    return at.isoformat().replace("+00:00", "Z")
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _json(data: dict[str, Any]) -> str:
@@ -306,11 +307,14 @@ def _search(document: Document, html: str) -> CombinedSearchVector:
             (document.topic, *document.stack, *document.tools, *(e.name for e in document.entities))
         ),
         "C": " ".join((document.summary, document.brief, *(point.text for point in document.outline))),
-        "D": words(html)[:_SEARCHED],
+        # With a space before each tag: the ends of two paragraphs are two words.
+        "D": unescape(words(html.replace("<", " <"))),
     }
-    vectors = [
-        SearchVector(Value(text), weight=weight, config="english") for weight, text in weighted.items()
-    ]
+    room, vectors = _SEARCHED, []
+    for weight, text in weighted.items():
+        part = text.encode()[:room].decode(errors="ignore")
+        room -= len(part.encode())
+        vectors.append(SearchVector(Value(part), weight=weight, config="english"))
     return vectors[0] + vectors[1] + vectors[2] + vectors[3]
 
 
@@ -318,11 +322,16 @@ def entity_key(entity: Entity) -> str:
     return f"{entity.type}:{entity.name}"
 
 
+_PLAIN = re.compile(r"[a-z0-9]+( [a-z0-9]+)*")
+# A plain name that ends so could be made to meet another name's address.
+_LIKE_HASHED = re.compile(r"(^| )[0-9a-f]{16}$")
+
+
 def entity_slug(name: str) -> str:
     """The entity's part of its address: the name itself where that is plain, else with a piece of its hash."""
-    if re.fullmatch(r"[a-z0-9]+( [a-z0-9]+)*", name) and len(name) <= 80:
+    if _PLAIN.fullmatch(name) and not _LIKE_HASHED.search(name) and len(name) <= 80:
         return name.replace(" ", "-")
-    return f"{slugify(name)[:80]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}".lstrip("-")
+    return f"{slugify(name)[:80]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}".lstrip("-")
 
 
 def checklist_key(checklist: Checklist) -> str:
@@ -331,27 +340,39 @@ def checklist_key(checklist: Checklist) -> str:
 
 
 def _list_revisions(publication: Publication) -> None:
-    """Bring the post's published revisions in step with its approvals: the last word on each counts."""
-    last_words = (
-        Decision.objects.filter(revision__post=publication.post_id)
+    """Bring the post's published revisions in step with its approvals.
+
+    A withdrawal takes along all that was approved before it. A request for changes takes nothing from readers.
+    """
+    said = Decision.objects.filter(revision__post=publication.post_id)
+    withdrawn = said.filter(verdict=Verdict.WITHDRAW).aggregate(last=Max("pk"))["last"] or 0
+    approvals = (
+        said.approvals()
+        .filter(pk__gt=withdrawn)
         .select_related("revision")
         .order_by("revision_id", "-pk")
         .distinct("revision_id")
     )
-    approved = {word.revision_id: word for word in last_words if word.verdict == Verdict.APPROVE}
-    PublishedRevision.objects.filter(post_slug=publication.slug).exclude(revision__in=approved).delete()
-    for decision in approved.values():
-        PublishedRevision.objects.update_or_create(
+    rows = [
+        PublishedRevision(
             revision=decision.revision,
-            defaults={
-                "post_slug": publication.slug,
-                "number": decision.revision.number,
-                "version": decision.revision.version,
-                "fingerprint": decision.fingerprint,
-                "approved_at": decision.at,
-                "document_json": _json(_readable(decision.revision.document)),
-            },
+            post_slug=publication.slug,
+            number=decision.revision.number,
+            version=decision.revision.version,
+            fingerprint=decision.fingerprint,
+            approved_at=decision.at,
+            document_json=_json(_readable(decision.revision.document)),
         )
+        for decision in approvals
+    ]
+    listed = [row.revision_id for row in rows]
+    PublishedRevision.objects.filter(post_slug=publication.slug).exclude(revision__in=listed).delete()
+    PublishedRevision.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["revision"],
+        update_fields=["post_slug", "number", "version", "fingerprint", "approved_at", "document_json"],
+    )
 
 
 def _readable(document: Document) -> dict[str, Any]:
@@ -361,33 +382,65 @@ def _readable(document: Document) -> dict[str, Any]:
     return plain
 
 
-def _count(before: Publication | None, after: Publication | None) -> None:
-    """Bring the lists of entities and checklists in step for what either side names."""
-    _count_entities({key for side in (before, after) if side for key in side.entities})
-    _count_checklists({key for side in (before, after) if side for key in side.checklists}, after)
+class _Named(NamedTuple):
+    """Keys of what a publication names."""
+
+    entities: frozenset[str]
+    checklists: frozenset[str]
+
+    def __or__(self, other: "_Named") -> "_Named":  # type: ignore[override]
+        return _Named(self.entities | other.entities, self.checklists | other.checklists)
+
+
+def _named(publication: Publication | None) -> _Named:
+    if publication is None:
+        return _Named(frozenset(), frozenset())
+    return _Named(frozenset(publication.entities), frozenset(publication.checklists))
+
+
+def _count(named: _Named, after: Publication | None) -> None:
+    """Bring the lists of entities and checklists in step for what was named before or is now."""
+    _count_entities(named.entities)
+    _count_checklists(named.checklists, after)
 
 
 def _count_entities(keys: Iterable[str]) -> None:
-    for key in sorted(keys):
-        posts = Publication.objects.filter(entities__contains=[key]).count()
-        if not posts:
-            PublishedEntity.objects.filter(key=key).delete()
-            continue
+    posts = _posts("entities", keys)
+    PublishedEntity.objects.filter(key__in=[key for key, number in posts.items() if not number]).delete()
+    rows = []
+    for key, number in posts.items():
         kind, name = key.split(":", 1)
-        PublishedEntity.objects.update_or_create(
-            key=key, defaults={"type": kind, "name": name, "slug": entity_slug(name), "posts": posts}
-        )
+        if number:
+            rows.append(PublishedEntity(key=key, type=kind, name=name, slug=entity_slug(name), posts=number))
+    PublishedEntity.objects.bulk_create(
+        rows, update_conflicts=True, unique_fields=["key"], update_fields=["type", "name", "slug", "posts"]
+    )
 
 
 def _count_checklists(keys: Iterable[str], after: Publication | None) -> None:
+    posts = _posts("checklists", keys)
+    PublishedChecklist.objects.filter(key__in=[key for key, number in posts.items() if not number]).delete()
     known = {checklist_key(c): c for c in after.revision.document.checklists} if after else {}
-    for key in sorted(keys):
-        posts = Publication.objects.filter(checklists__contains=[key]).count()
-        if not posts:
-            PublishedChecklist.objects.filter(key=key).delete()
-        elif key in known:
-            PublishedChecklist.objects.update_or_create(
-                key=key, defaults={"title": known[key].title, "items": list(known[key].items), "posts": posts}
-            )
-        else:
-            PublishedChecklist.objects.filter(key=key).update(posts=posts)
+    PublishedChecklist.objects.bulk_create(
+        [
+            PublishedChecklist(key=key, title=checklist.title, items=list(checklist.items), posts=posts[key])
+            for key, checklist in known.items()
+        ],
+        update_conflicts=True,
+        unique_fields=["key"],
+        update_fields=["title", "items", "posts"],
+    )
+    for key, number in posts.items():
+        if number and key not in known:
+            PublishedChecklist.objects.filter(key=key).update(posts=number)
+
+
+def _posts(column: str, keys: Iterable[str]) -> dict[str, int]:
+    """How many publications name each key, in one order for all."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT key, (SELECT count(*) FROM kb_publication WHERE {column} @> ARRAY[key])"  # noqa: S608 (our own names)
+            " FROM unnest(%s::text[]) AS key",
+            [sorted(keys)],
+        )
+        return dict(cursor.fetchall())

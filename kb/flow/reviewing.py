@@ -30,7 +30,8 @@ def approve(
     post = _locked(post)
     head = _seen(post, number, fingerprint)
     last = head.decisions.select_related("reviewer").first()
-    if last and last.verdict == Verdict.APPROVE:
+    asked_again = head.flags.open().filter(severity=Severity.ASKS).exists()
+    if last and last.verdict == Verdict.APPROVE and not asked_again:
         raise Refused(f"“{post}” was already approved by {last.reviewer}.", code="already_decided")
     own = _is_own_work(head, by)
     if own and not settings.KB_ALLOW_SELF_APPROVAL:
@@ -135,9 +136,14 @@ def close_flag(flag: Flag, *, by: Any, at: datetime, note: str) -> Flag:
 def raise_flag(post: Post, *, severity: str, sentence: str, by: Any, at: datetime) -> Flag:
     """Flag the newest revision by hand. The flag goes along to later revisions until somebody closes it.
 
-    Raises Refused: `not_allowed` or `sentence_missing`.
+    Raises Refused: `not_allowed`, `sentence_missing` or `bad_severity`.
     """
     permitting.require(by, "kb.review_post")
+    if severity not in Severity.values:
+        raise Refused(
+            f"Severity: got “{severity}”, expected {', '.join(Severity.values)}; choose one of them.",
+            code="bad_severity",
+        )
     sentence = _words(sentence, f"Say in one sentence why “{post}” needs attention.", "sentence_missing")
     return _raise(_locked(post), code="by_hand", severity=Severity(severity), sentence=sentence, by=by, at=at)
 
@@ -165,7 +171,8 @@ def _raise(post: Post, *, code: str, severity: Severity, sentence: str, by: Any,
 
 
 def _locked(post: Post) -> Post:
-    return Post.objects.select_for_update(of=("self",)).select_related("head__author").get(pk=post.pk)
+    # Without a join: PostgreSQL would give a row that it waited for with the head from before the wait.
+    return Post.objects.select_for_update().get(pk=post.pk)
 
 
 def _seen(post: Post, number: int, fingerprint: str) -> Revision:

@@ -6,9 +6,10 @@ and loses nothing.
 
 import hashlib
 import re
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import SequenceMatcher
+from itertools import count, pairwise
 from typing import Any, NamedTuple
 
 from django.db import IntegrityError, transaction
@@ -33,9 +34,9 @@ from kb.models.post import SAME_NAME
 from kb.sources.record import Record
 
 FIRST_VERSION = "0.1.0"
-_VERSION = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})")  # semver.org, without suffixes
-# Comparing word by word takes time with the square of the length.
-_COMPARED_WORDS = 3_000
+_PART = "(0|[1-9][0-9]{0,8})"
+_VERSION = re.compile(rf"{_PART}\.{_PART}\.{_PART}")  # semver.org, without suffixes
+MAX_SLUG = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +135,9 @@ def restore(
 @transaction.atomic
 def import_new(record: Record, *, run: ImportRun, at: datetime) -> Post:
     """Write a post from a source record that kb does not know yet. It is a draft."""
-    slug = record.slug or slugify(record.document.title) or "note"
     post = _insert(
         record.document,
-        _free_slug(slug[:180]),
+        _free_slug(record.slug or slugify(record.document.title) or "note"),
         at=at,
         source=record.source,
         source_id=record.source_id,
@@ -152,8 +152,11 @@ def import_new(record: Record, *, run: ImportRun, at: datetime) -> Post:
 
 @transaction.atomic
 def import_update(post: Post, record: Record, *, run: ImportRun, at: datetime) -> Revision:
-    """Bring a post that no person edited up to its source. The caller compared the fingerprints."""
-    post = Post.objects.select_for_update(of=("self",)).select_related("head").get(pk=post.pk)
+    """Bring a post that no person edited up to its source. The caller compared the fingerprints.
+
+    Raises Conflict when another revision came since the caller read the post.
+    """
+    post = _locked(post, post.head.number)
     for name, value in _claims(record).items():
         setattr(post, name, value)
     version = record.source_version
@@ -168,7 +171,7 @@ def import_update(post: Post, record: Record, *, run: ImportRun, at: datetime) -
 @transaction.atomic
 def keep_aside(post: Post, record: Record, *, run: ImportRun, at: datetime) -> Revision:
     """Keep imported content beside a person's edit: a revision that is not the newest draft, and a blocking flag."""
-    post = Post.objects.select_for_update(of=("self",)).select_related("head").get(pk=post.pk)
+    post = _lock(post)
     frozen = _imported(record, run, at)._replace(origin=Origin.ASIDE)
     version = record.source_version if _VERSION.fullmatch(record.source_version) else post.head.version
     aside = _insert_revision(post, record.document, version, frozen)
@@ -207,15 +210,15 @@ def _bump(before: Document, after: Document) -> tuple[Bump, str]:
 
 
 def _share_kept(before: str, after: str) -> float:
-    old, new = before.split()[:_COMPARED_WORDS], after.split()[:_COMPARED_WORDS]
-    if not old and not new:
-        return 1.0
-    return SequenceMatcher(a=old, b=new, autojunk=True).ratio()
+    """How much two texts have in common, 0 to 1: by pairs of words, in time that grows with their length alone."""
+    old, new = (Counter(pairwise(("", *text.split()))) for text in (before, after))
+    total = old.total() + new.total()
+    return 2 * (old & new).total() / total if total else 1.0
 
 
 def _key(version: str) -> tuple[int, int, int]:
-    found = _VERSION.fullmatch(version)
-    return (int(found[1]), int(found[2]), int(found[3])) if found else (0, 0, 0)
+    major, minor, patch = version.split(".")
+    return int(major), int(minor), int(patch)
 
 
 def _require_reason(note: ChangeNote) -> None:
@@ -237,26 +240,32 @@ def _require_version(version: str, *, above: str) -> None:
 
 
 def _slug(slug: str, title: str) -> str:
-    if slug and slugify(slug) != slug:
+    if slug and (slugify(slug) != slug or len(slug) > MAX_SLUG):
         raise Refused(
-            f"Address: got “{slug}”, expected small letters, digits and hyphens; correct it and save again.",
+            f"Address: got “{slug[:MAX_SLUG]}”, expected small letters, digits and hyphens, at most {MAX_SLUG} "
+            "characters; correct it and save again.",
             code="bad_slug",
         )
-    return slug or _free_slug(slugify(title)[:180] or "note")
+    return slug or _free_slug(slugify(title) or "note")
 
 
 def _free_slug(slug: str) -> str:
-    """This slug, or with the first free number behind it."""
-    taken = set(Post.objects.filter(slug__startswith=slug).values_list("slug", flat=True))
-    number, found = 1, slug
-    while found in taken:
-        number += 1
-        found = f"{slug}-{number}"
-    return found
+    """This slug, or with the first free number behind it; shortened where it is too long."""
+    slug = slug[:MAX_SLUG]
+    if not Post.objects.filter(slug=slug).exists():
+        return slug
+    stem = slug[: MAX_SLUG - 20]
+    taken = set(Post.objects.filter(slug__startswith=f"{stem}-").values_list("slug", flat=True))
+    return next(found for number in count(2) if (found := f"{stem}-{number}") not in taken)
+
+
+def _lock(post: Post) -> Post:
+    # Without a join: PostgreSQL would give a row that it waited for with the head from before the wait.
+    return Post.objects.select_for_update().get(pk=post.pk)
 
 
 def _locked(post: Post, base_number: int) -> Post:
-    post = Post.objects.select_for_update(of=("self",)).select_related("head__author").get(pk=post.pk)
+    post = _lock(post)
     if post.head.number != base_number:
         who = post.head.author or "an import"
         raise Conflict(
@@ -322,18 +331,34 @@ def _write_parts(post: Post, document: Document) -> None:
             ChecklistItem(checklist=row, position=number, text=text)
             for number, text in enumerate(checklist.items)
         )
+    entities = _entities({(entity.type, entity.name) for entity in document.entities})
     PostEntity.objects.bulk_create(
-        PostEntity(
-            post=post,
-            position=position,
-            entity=Entity.objects.get_or_create(type=entity.type, name=entity.name)[0],
-        )
+        PostEntity(post=post, position=position, entity=entities[entity.type, entity.name])
         for position, entity in enumerate(document.entities)
     )
     Image.objects.bulk_create(
         Image(post=post, position=position, **image.model_dump())
         for position, image in enumerate(document.images)
     )
+
+
+def _entities(wanted: set[tuple[str, str]]) -> dict[tuple[str, str], Entity]:
+    """The rows with these types and names; made where they are missing."""
+    found = _known_entities(wanted)
+    missing = sorted(wanted - found.keys())
+    if missing:
+        # In one order for all, so that two who name the same new entities wait for each other once, not in a ring.
+        rows = [Entity(type=kind, name=name) for kind, name in missing]
+        Entity.objects.bulk_create(rows, ignore_conflicts=True)
+        found = _known_entities(wanted)
+    return found
+
+
+def _known_entities(wanted: set[tuple[str, str]]) -> dict[tuple[str, str], Entity]:
+    if not wanted:
+        return {}
+    rows = Entity.objects.filter(type__in={kind for kind, _ in wanted}, name__in={name for _, name in wanted})
+    return {(row.type, row.name): row for row in rows}
 
 
 def _freeze(post: Post, document: Document, version: str, frozen: Frozen) -> Revision:
