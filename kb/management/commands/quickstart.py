@@ -19,7 +19,7 @@ from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 from django.db.backends.postgresql.base import DatabaseWrapper as PostgresWrapper
 from django.urls import reverse
 from django.utils import timezone
@@ -62,6 +62,8 @@ class Command(BaseCommand):
                 self._set_up()
                 if serve:
                     self._serve(number)
+        except OperationalError as error:
+            raise CommandError(f"The database cannot be used: {error}") from error
         except Stopped:
             self._say("Stopped. Run the same command again to go on where you were.")
 
@@ -143,7 +145,7 @@ class Command(BaseCommand):
         }
         lines = ["", "kb is ready.", "", *(f"  {name:<20}{root}{path}" for name, path in places.items())]
         slug = shown_slug()
-        if slug:
+        if slug and settings.KB_READ_ACCESS == "public":
             lines += [
                 "",
                 "A published post's meta data as JSON:",

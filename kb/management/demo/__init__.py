@@ -20,7 +20,7 @@ from kb.sources.record import slugify
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER / "page.txt"  # in the shape of the format alphanode
-WORDS_A_MINUTE = 180
+WORDS_A_MINUTE = 70  # commands and lists are read slowly
 SHOWN_FIRST = "page-with-a-cursor"  # a published note, whose meta JSON quickstart offers to fetch
 PAGE_ID = "alphanode-demo-page"
 

@@ -1,0 +1,72 @@
+"""Operators' small commands: the JSON Schema, and compiling publications again."""
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from kb import document
+from kb.models import Publication
+
+
+def said(command: str, *arguments: str) -> str:
+    out = StringIO()
+    call_command(command, *arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_document_schema_prints_the_schema_of_the_document() -> None:
+    assert json.loads(said("document_schema")) == document.json_schema()
+
+
+@pytest.fixture
+def publications(make_post: Any, publish: Any) -> list[Publication]:
+    entity = {"name": "postgresql", "type": "stack"}
+    return [
+        publish(make_post(title=title, entities=[entity], checklists=[{"items": ["look"]}]))
+        for title in ("One", "Two")
+    ]
+
+
+def stored() -> list[dict[str, Any]]:
+    return list(Publication.objects.order_by("pk").values())
+
+
+@pytest.mark.usefixtures("publications")
+@pytest.mark.parametrize("arguments", [(), ("--check",)])
+def test_compiling_again_gives_the_same_bytes(arguments: tuple[str, ...]) -> None:
+    before = stored()
+
+    answer = said("rebuild_publications", *arguments)
+
+    assert answer == "Publications compiled again: 2; the same bytes.\n"
+    assert stored() == before
+
+
+def test_check_names_what_differs_fails_and_writes_nothing(publications: list[Publication]) -> None:
+    Publication.objects.filter(pk=publications[0].pk).update(html="<p>somebody wrote this by hand</p>")
+    before = stored()
+
+    with pytest.raises(CommandError, match="1 of 2 publications differ"):
+        said("rebuild_publications", "--check")
+
+    assert stored() == before
+
+
+def test_compiling_again_repairs_what_differs_and_names_it(publications: list[Publication]) -> None:
+    right = stored()
+    Publication.objects.filter(pk=publications[0].pk).update(html="<p>somebody wrote this by hand</p>")
+
+    answer = said("rebuild_publications")
+
+    assert answer.splitlines() == [
+        f"differs: {publications[0].slug}",
+        "Publications compiled again: 2; 1 differed and were stored.",
+    ]
+    assert stored() == right
+
+
+def test_with_nothing_published_there_is_nothing_to_compile(db: None) -> None:
+    assert said("rebuild_publications", "--check") == "Publications compiled again: 0; the same bytes.\n"
