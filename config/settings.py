@@ -76,7 +76,7 @@ REST_FRAMEWORK = {
     # Nothing is written through the API, so no body is ever read.
     "DEFAULT_PARSER_CLASSES": [],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "kb.api.schema.Described",
     "EXCEPTION_HANDLER": "kb.api.problems.answer",
     # A parameter like any other would be: unknown.
     "URL_FORMAT_OVERRIDE": None,
@@ -89,7 +89,9 @@ SPECTACULAR_SETTINGS = {
     # The Document's JSON Schema is draft 2020-12, as in OpenAPI 3.1.
     "OAS_VERSION": "3.1.1",
     "SCHEMA_PATH_PREFIX": "/api/v1",
-    "SORT_OPERATIONS": False,  # in the order of the addresses
+    # In the order of the addresses, and of the forms that declare parameters.
+    "SORT_OPERATIONS": False,
+    "SORT_OPERATION_PARAMETERS": False,
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": False,

@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from django.http import HttpResponse
+from django.conf import settings
 from django.template.loader import render_to_string
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import (
@@ -54,4 +54,5 @@ class Docs(ReadView):
 
     def get(self, request):
         self.values()
-        return HttpResponse(render_to_string("kb/api_docs.html"), headers={"Cache-Control": "no-cache"})
+        page = render_to_string("kb/api_docs.html", {"site_name": settings.KB_SITE_NAME})
+        return stored(request, page.encode(), content_type="text/html; charset=utf-8")
