@@ -409,7 +409,7 @@ class TestBadRequests:
         response = client.get(f"/?{query}")
 
         assert response.status_code == 400
-        assert "The parameter " in page(response)
+        assert "The parameter “" in page(response)
         assert "\x00" not in page(response)
 
     @pytest.mark.parametrize("query", ["after=%00", "after=" + "a" * 601])

@@ -40,9 +40,9 @@ def for_readers(view: View) -> View:
 def refuse_hidden(name: str, text: str, longest: int) -> str:
     """The text, or BadRequest: PostgreSQL takes no NUL, and nobody types that much."""
     if "\x00" in text:
-        raise BadRequest(f"The parameter {name} holds a NUL character. Remove it and try again.")
+        raise BadRequest(f"The parameter “{name}” holds a NUL character. Remove it and try again.")
     if len(text) > longest:
         raise BadRequest(
-            f"The parameter {name} is longer than {longest} characters. Shorten it and try again."
+            f"The parameter “{name}” is longer than {longest} characters. Shorten it and try again."
         )
     return text

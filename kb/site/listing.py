@@ -71,7 +71,9 @@ def _older_than(cursor: str) -> Q:
     except OverflowError:
         moment = None
     if match is None or moment is None:
-        raise BadRequest("The parameter before is not a place in this list. Start again at its newest posts.")
+        raise BadRequest(
+            "The parameter “before” names no place in this list. Start again at its newest posts."
+        )
     return Q(published_at__lt=moment) | Q(published_at=moment, pk__lt=int(match[2]))
 
 
