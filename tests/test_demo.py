@@ -269,12 +269,14 @@ def test_a_terminal_is_asked_first(
 
 @pytest.mark.usefixtures("own_posts")
 def test_the_word_that_lets_demo_content_go_opens_nothing_else() -> None:
+    draft = Post.objects.get(title="Our own draft")
+    Post.objects.filter(pk=draft.pk).update(head=None)
+    Flag.objects.filter(revision__post=draft).delete()
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL kb.removing_demo = 'on'")
+
     with pytest.raises(Error, match="kb_what_was_frozen_stays"), transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL kb.removing_demo = 'on'")
-        Post.objects.update(head=None)
-        Flag.objects.all().delete()
-        Revision.objects.filter(post__title="Our own draft").delete()
+        draft.revisions.all().delete()
 
 
 def test_after_removing_the_word_is_taken_back(cast: Cast, now: datetime) -> None:
