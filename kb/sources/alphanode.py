@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, BinaryIO
 
-from kb.document import MAX_DEPTH, Document
+from kb.document import MAX_DEPTH, Document, Payload
 from kb.errors import InvalidDocument, Problem, SourceError
 from kb.sources import plaintext
 from kb.sources.plaintext import Block, Kind, Line
@@ -137,23 +137,25 @@ class _Page:
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
     def _header(self, lines: list[Line]) -> tuple[int, str]:
-        """Where the meta block begins, and the site's name. Prose may end alike: a key must follow."""
-        found: list[tuple[int, str]] = []
+        """Where the meta block begins, and the site's name.
+
+        Prose may end in the same words, and so may the topic: the last one that a key follows is the header.
+        """
+        found: list[tuple[bool, int, str]] = []
         next_text = ""
         for at in range(len(lines) - 1, -1, -1):
             line = lines[at]
             header = None if line.bullet or line.indent else _HEADER.fullmatch(line.text)
-            if header and (not next_text or _starts_with_key(next_text)):
-                found.append((at, header[1]))
+            if header and not _starts_with_key(line.text):
+                followed = not next_text or _starts_with_key(next_text)
+                if followed or (at > 1 and not lines[at - 1].text):
+                    found.append((followed, -at, header[1]))
             next_text = line.text or next_text
-        for at, site in found:
-            if not _starts_with_key(lines[at].text):
-                return at, site
-        if found:
-            return found[-1]
-        raise self._failed(
-            len(lines), "", "no meta block", "a line such as “alphanode post meta” and keys below it"
-        )
+        if not found:
+            expected = "a line such as “alphanode post meta” and keys below it"
+            raise self._failed(len(lines), "", "no meta block", expected)
+        _, at, site = max(found, key=lambda candidate: (candidate[0], -candidate[1]))
+        return -at, site
 
     # --- The body ---
 
@@ -394,7 +396,9 @@ class _Page:
         self._put(name, _with_below(value, node), node.line, reported=f"{where}.{own}")
 
     def _put(self, name: str, value: Any, line: Line, *, reported: str = "") -> None:
-        if name in self.payload or name.replace(" ", "_") in self.payload or name == UNKNOWN_LINES:
+        if name.lower().replace(" ", "_") in Payload.model_fields or name == UNKNOWN_LINES:
+            name = f"meta.{name}"  # the payload's own key has another meaning
+        if name in self.payload:
             self._duplicate(line, name, self.places.get(f"payload.{name}", (line.number, ""))[0])
             return
         self.payload[name] = value

@@ -1,4 +1,4 @@
-"""Turn a seed into posts as a generator writes them; the same seed and number give the same bytes everywhere."""
+"""Turn a seed into posts as a generator writes them; the same seed and number give the same bytes."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -214,7 +214,7 @@ def post(number: int, seed: int, chance: Chance) -> dict[str, Any]:
             {"label": "stack", "text": stack},
             {"label": "recommended action", "text": "measure first, change carefully, document the result"},
         ],
-        "brief": "written like a careful engineering draft: it gives the reason for the change and lists checks.",
+        "brief": "written like a careful engineering draft: it says why and lists checks.",
         "stack": [stack, *areas],
         "tools": [*chance.some(own_tools, chance.between(1, 5)), *chance.some(SHARED_TOOLS, 2)],
         "code_language": language,
