@@ -11,12 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import unescape
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
-from django.contrib.postgres.search import CombinedSearchVector, SearchVector
+from django.contrib.postgres.search import SearchVector
 from django.db import connection, transaction
 from django.db.models import Max, Value
+from django.db.models.expressions import Combinable
 from django.utils.text import slugify
 
 from kb.choices import ChangeKind, Verdict
@@ -148,11 +149,12 @@ def compile_fields(revision: Revision, approval: Decision, *, first: datetime) -
     """Every column of the publication but the search column, as a pure function of what was approved."""
     document, post = revision.document, revision.post
     html = render(document.body, document.body_format).html
-    shared = _shared(document, post, revision, approval)
+    it = _Approved(document, post, revision, approval, first, html)
+    shared = _shared(it)
     answers = {
-        "detail_json": _json(_detail(document, post, revision, approval, shared, html, first)),
-        "card_json": _json(_card(document, post, revision, approval, shared)),
-        "meta_json": _json(_meta(document, revision, approval, shared)),
+        "detail_json": _json(_detail(it, shared)),
+        "card_json": _json(_card(it, shared)),
+        "meta_json": _json(_meta(it, shared)),
     }
     return {
         "revision_id": revision.pk,
@@ -182,11 +184,23 @@ def compile_fields(revision: Revision, approval: Decision, *, first: datetime) -
     }
 
 
-def _shared(document: Document, post: Post, revision: Revision, approval: Decision) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Approved:
+    """All that an answer is made of."""
+
+    document: Document
+    post: Post
+    revision: Revision
+    approval: Decision
+    first: datetime
+    html: str
+
+
+def _shared(it: _Approved) -> dict[str, Any]:
     """What several answers hold under the same name."""
-    plain = document.plain()
+    document, plain = it.document, it.document.plain()
     return {
-        "slug": post.slug,
+        "slug": it.post.slug,
         "title": document.title,
         "topic": document.topic,
         "summary": document.summary,
@@ -195,8 +209,8 @@ def _shared(document: Document, post: Post, revision: Revision, approval: Decisi
         "code_language": document.code_language,
         "difficulty": plain["difficulty"],
         "reading_time": document.reading_time,
-        "view_count": post.view_count,
-        "reference": post.reference,
+        "view_count": it.post.view_count,
+        "reference": it.post.reference,
         "flags": plain["flags"],
         "images": [image for image in plain["images"] if safe_url(image["url"])],
         "payload": plain["payload"],
@@ -206,17 +220,16 @@ def _shared(document: Document, post: Post, revision: Revision, approval: Decisi
         "rollback_note": document.rollback_note,
         "review": {
             "reviewed": True,
-            "at": _moment(approval.at),
-            "version": revision.version,
-            "fingerprint": approval.fingerprint,
+            "at": _moment(it.approval.at),
+            "version": it.revision.version,
+            "fingerprint": it.approval.fingerprint,
             "ai_involved": document.ai_involved,
         },
     }
 
 
-def _meta(
-    document: Document, revision: Revision, approval: Decision, shared: dict[str, Any]
-) -> dict[str, Any]:
+def _meta(it: _Approved, shared: dict[str, Any]) -> dict[str, Any]:
+    document = it.document
     renamed = {key: value for key, value in shared.items() if key != "images"}
     return {
         **renamed,
@@ -225,45 +238,37 @@ def _meta(
         "score": document.scores.model_dump(),
         "revision": {
             "status": "published",
-            "version": revision.version,
-            "last_reviewed": approval.at.astimezone(UTC).date().isoformat(),
+            "version": it.revision.version,
+            "last_reviewed": it.approval.at.astimezone(UTC).date().isoformat(),
         },
-        "hash": revision.source_hash,
+        "hash": it.revision.source_hash,
         "checklist": [item for checklist in document.checklists for item in checklist.items],
         "entities": [entity.model_dump() for entity in document.entities],
         "image_sources": shared["images"],
     }
 
 
-def _card(
-    document: Document, post: Post, revision: Revision, approval: Decision, shared: dict[str, Any]
-) -> dict[str, Any]:
+def _card(it: _Approved, shared: dict[str, Any]) -> dict[str, Any]:
+    document = it.document
     same = ("slug", "title", "topic", "summary", "difficulty", "code_language", "stack", "tools")
     return {
         **{name: shared[name] for name in (*same, "reading_time", "view_count")},
-        "url": _address(post.slug),
+        "url": _address(it.post.slug),
         "entities": [entity.model_dump() for entity in document.entities],
         "scores": document.scores.model_dump(),
         "ai_involved": document.ai_involved,
-        "version": revision.version,
-        "published_at": _moment(approval.at),
+        "version": it.revision.version,
+        "published_at": _moment(it.approval.at),
     }
 
 
-def _detail(
-    document: Document,
-    post: Post,
-    revision: Revision,
-    approval: Decision,
-    shared: dict[str, Any],
-    html: str,
-    first: datetime,
-) -> dict[str, Any]:
-    address = _address(post.slug)
+def _detail(it: _Approved, shared: dict[str, Any]) -> dict[str, Any]:
+    document, revision = it.document, it.revision
+    address = _address(it.post.slug)
     return {
         **shared,
         "url": address,
-        "html": html,
+        "html": it.html,
         "body": document.body,
         "body_format": document.body_format.value,
         "outline": [point.model_dump() for point in document.outline],
@@ -282,8 +287,8 @@ def _detail(
             "version": revision.version,
             "fingerprint": revision.fingerprint,
         },
-        "published_at": _moment(approval.at),
-        "first_published_at": _moment(first),
+        "published_at": _moment(it.approval.at),
+        "first_published_at": _moment(it.first),
         "links": {"meta": f"{address}meta/", "revisions": f"{address}revisions/"},
     }
 
@@ -300,7 +305,7 @@ def _json(data: dict[str, Any]) -> str:
     return json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def _search(document: Document, html: str) -> CombinedSearchVector:
+def _search(document: Document, html: str) -> Combinable:
     weighted = {
         "A": document.title,
         "B": " ".join(
@@ -328,7 +333,7 @@ _LIKE_HASHED = re.compile(r"(^| )[0-9a-f]{16}$")
 
 
 def entity_slug(name: str) -> str:
-    """The entity's part of its address: the name itself where that is plain, else with a piece of its hash."""
+    """The entity's part of its address: the name where that is plain, else with a piece of its hash."""
     if _PLAIN.fullmatch(name) and not _LIKE_HASHED.search(name) and len(name) <= 80:
         return name.replace(" ", "-")
     return f"{slugify(name)[:80]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}".lstrip("-")
@@ -342,7 +347,7 @@ def checklist_key(checklist: Checklist) -> str:
 def _list_revisions(publication: Publication) -> None:
     """Bring the post's published revisions in step with its approvals.
 
-    A withdrawal takes along all that was approved before it. A request for changes takes nothing from readers.
+    A withdrawal takes along all that was approved before it; a request for changes takes nothing away.
     """
     said = Decision.objects.filter(revision__post=publication.post_id)
     withdrawn = said.filter(verdict=Verdict.WITHDRAW).aggregate(last=Max("pk"))["last"] or 0
@@ -382,13 +387,14 @@ def _readable(document: Document) -> dict[str, Any]:
     return plain
 
 
-class _Named(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Named:
     """Keys of what a publication names."""
 
     entities: frozenset[str]
     checklists: frozenset[str]
 
-    def __or__(self, other: "_Named") -> "_Named":  # type: ignore[override]
+    def __or__(self, other: "_Named") -> "_Named":
         return _Named(self.entities | other.entities, self.checklists | other.checklists)
 
 

@@ -27,18 +27,18 @@ def approve(
     Raises Refused: `not_allowed`, `changed`, `already_decided`, `own_work` or `open_blocking_flags`.
     """
     permitting.require(by, "kb.review_post", "kb.publish_post")
-    post = _locked(post)
-    head = _seen(post, number, fingerprint)
-    last = head.decisions.select_related("reviewer").first()
-    asked_again = head.flags.open().filter(severity=Severity.ASKS).exists()
+    post = lock(post)
+    seen = _seen(post, number, fingerprint)
+    last = seen.decisions.select_related("reviewer").first()
+    asked_again = seen.flags.open().filter(severity=Severity.ASKS).exists()
     if last and last.verdict == Verdict.APPROVE and not asked_again:
         raise Refused(f"“{post}” was already approved by {last.reviewer}.", code="already_decided")
-    own = _is_own_work(head, by)
+    own = _is_own_work(seen, by)
     if own and not settings.KB_ALLOW_SELF_APPROVAL:
         raise Refused(f"You wrote this content of “{post}”: another person must approve it.", code="own_work")
-    _refuse_open_blocking(post, head)
+    _refuse_open_blocking(post, seen)
     decision = Decision.objects.create(
-        revision=head,
+        revision=seen,
         fingerprint=fingerprint,
         verdict=Verdict.APPROVE,
         comment=comment.strip(),
@@ -62,15 +62,15 @@ def request_changes(
     """
     permitting.require(by, "kb.review_post")
     comment = _words(comment, f"Say what has to change in “{post}”.", "comment_missing")
-    post = _locked(post)
-    head = _seen(post, number, fingerprint)
-    last = head.decisions.select_related("reviewer").first()
+    post = lock(post)
+    seen = _seen(post, number, fingerprint)
+    last = seen.decisions.select_related("reviewer").first()
     if last and last.verdict == Verdict.REQUEST_CHANGES:
         raise Refused(
             f"{last.reviewer} already requested changes of this revision of “{post}”.", code="already_decided"
         )
     decision = Decision.objects.create(
-        revision=head,
+        revision=seen,
         fingerprint=fingerprint,
         verdict=Verdict.REQUEST_CHANGES,
         comment=comment,
@@ -90,7 +90,7 @@ def withdraw(post: Post, *, by: Any, at: datetime, comment: str) -> Decision:
     """
     permitting.require(by, "kb.publish_post")
     comment = _words(comment, f"Say why “{post}” is withdrawn.", "comment_missing")
-    post = _locked(post)
+    post = lock(post)
     publication = Publication.objects.select_related("revision").filter(post=post).first()
     if publication is None:
         raise Refused(f"“{post}” is not published, so there is nothing to withdraw.", code="not_published")
@@ -111,11 +111,12 @@ def withdraw(post: Post, *, by: Any, at: datetime, comment: str) -> Decision:
 def close_flag(flag: Flag, *, by: Any, at: datetime, note: str) -> Flag:
     """Close a blocking or advisory flag of the newest revision with a note.
 
-    Raises Refused: `not_allowed`, `note_missing`, `already_closed`, `changed` or `asks_is_settled_by_decision`.
+    Raises Refused: `not_allowed`, `note_missing`, `already_closed`, `changed` or
+    `asks_is_settled_by_decision`.
     """
     permitting.require(by, "kb.review_post")
     note = _words(note, "Say in the note why this flag needs no further attention.", "note_missing")
-    post = _locked(flag.revision.post)
+    post = lock(flag.revision.post)
     flag = Flag.objects.select_for_update(of=("self",)).select_related("closed_by").get(pk=flag.pk)
     if not flag.is_open:
         raise Refused(f"{flag.closed_by} already closed this flag.", code="already_closed")
@@ -145,18 +146,18 @@ def raise_flag(post: Post, *, severity: str, sentence: str, by: Any, at: datetim
             code="bad_severity",
         )
     sentence = _words(sentence, f"Say in one sentence why “{post}” needs attention.", "sentence_missing")
-    return _raise(_locked(post), code="by_hand", severity=Severity(severity), sentence=sentence, by=by, at=at)
+    return _raise(lock(post), code="by_hand", severity=Severity(severity), sentence=sentence, by=by, at=at)
 
 
 @transaction.atomic
 def ask_for_review(post: Post, *, by: Any, at: datetime) -> Flag:
     """Put the newest revision into the reviewers' queue; asking twice is asking once. Raises Refused."""
     permitting.require(by, "kb.change_post")
-    post = _locked(post)
+    post = lock(post)
     waiting = Flag.objects.open().filter(revision=post.head_id, code=REVIEW_REQUESTED).first()
     if waiting:
         return waiting
-    if post.head.decisions.values_list("verdict", flat=True).first() == Verdict.APPROVE:
+    if head(post).decisions.values_list("verdict", flat=True).first() == Verdict.APPROVE:
         raise Refused(f"“{post}” is approved as it is: there is nothing to review.", code="already_decided")
     sentence = f"{by} asks for a review."
     return _raise(post, code=REVIEW_REQUESTED, severity=Severity.ASKS, sentence=sentence, by=by, at=at)
@@ -164,35 +165,43 @@ def ask_for_review(post: Post, *, by: Any, at: datetime) -> Flag:
 
 def _raise(post: Post, *, code: str, severity: Severity, sentence: str, by: Any, at: datetime) -> Flag:
     flag = Flag.objects.create(
-        revision_id=post.head_id, code=code, severity=severity, sentence=sentence, raised_by=by, raised_at=at
+        revision=head(post), code=code, severity=severity, sentence=sentence, raised_by=by, raised_at=at
     )
     _update_state(post)
     return flag
 
 
-def _locked(post: Post) -> Post:
+def lock(post: Post) -> Post:
+    """The post as it is now; until the transaction ends nobody else changes or reviews it."""
     # Without a join: PostgreSQL would give a row that it waited for with the head from before the wait.
     return Post.objects.select_for_update().get(pk=post.pk)
 
 
+def head(post: Post) -> Revision:
+    """The newest revision."""
+    if post.head is None:
+        raise RuntimeError(f"post {post.pk} has no revision: it was written past the flow")
+    return post.head
+
+
 def _seen(post: Post, number: int, fingerprint: str) -> Revision:
-    head: Revision = post.head
-    if (head.number, head.fingerprint) != (number, fingerprint):
+    newest = head(post)
+    if (newest.number, newest.fingerprint) != (number, fingerprint):
         raise Refused(
             f"“{post}” changed since you opened it: you saw revision {number}, now there is revision "
-            f"{head.number}. Look at what is new and decide again.",
+            f"{newest.number}. Look at what is new and decide again.",
             code="changed",
         )
-    return head
+    return newest
 
 
-def _is_own_work(head: Revision, by: Any) -> bool:
+def _is_own_work(seen: Revision, by: Any) -> bool:
     """Whether this person wrote this content: now, or earlier and somebody restored it."""
-    return Revision.objects.filter(post=head.post_id, fingerprint=head.fingerprint, author=by).exists()
+    return Revision.objects.filter(post=seen.post_id, fingerprint=seen.fingerprint, author=by).exists()
 
 
-def _refuse_open_blocking(post: Post, head: Revision) -> None:
-    count = head.flags.open().blocking().count()
+def _refuse_open_blocking(post: Post, seen: Revision) -> None:
+    count = seen.flags.open().blocking().count()
     if count:
         flags, them = ("flag", "it") if count == 1 else ("flags", "them")
         raise Refused(

@@ -19,6 +19,7 @@ from kb.choices import Bump, Origin, State
 from kb.document import Document
 from kb.errors import Conflict, Refused
 from kb.flow import flagging, permitting, reviewing
+from kb.flow.reviewing import head, lock
 from kb.models import (
     Checklist,
     ChecklistItem,
@@ -156,12 +157,12 @@ def import_update(post: Post, record: Record, *, run: ImportRun, at: datetime) -
 
     Raises Conflict when another revision came since the caller read the post.
     """
-    post = _locked(post, post.head.number)
+    post = _locked(post, head(post).number)
     for name, value in _claims(record).items():
         setattr(post, name, value)
     version = record.source_version
-    if not (_VERSION.fullmatch(version) and _key(version) > _key(post.head.version)):
-        version = propose(post.head.document, record.document, post.head.version).version
+    if not (_VERSION.fullmatch(version) and _key(version) > _key(head(post).version)):
+        version = propose(head(post).document, record.document, head(post).version).version
     _write(post, record.document, at)
     revision = _freeze(post, record.document, version, _imported(record, run, at))
     _keep_bytes(revision, record)
@@ -170,13 +171,13 @@ def import_update(post: Post, record: Record, *, run: ImportRun, at: datetime) -
 
 @transaction.atomic
 def keep_aside(post: Post, record: Record, *, run: ImportRun, at: datetime) -> Revision:
-    """Keep imported content beside a person's edit: a revision that is not the newest draft, and a blocking flag."""
-    post = _lock(post)
+    """Keep imported content beside a person's edit: a revision that is not the draft, and a blocking flag."""
+    post = lock(post)
     frozen = _imported(record, run, at)._replace(origin=Origin.ASIDE)
-    version = record.source_version if _VERSION.fullmatch(record.source_version) else post.head.version
+    version = record.source_version if _VERSION.fullmatch(record.source_version) else head(post).version
     aside = _insert_revision(post, record.document, version, frozen)
     _keep_bytes(aside, record)
-    flagging.conflict(post.head, aside=aside, at=at)
+    flagging.conflict(head(post), aside=aside, at=at)
     post.state = post.current_state()
     post.save(update_fields=["state"])
     return aside
@@ -210,7 +211,7 @@ def _bump(before: Document, after: Document) -> tuple[Bump, str]:
 
 
 def _share_kept(before: str, after: str) -> float:
-    """How much two texts have in common, 0 to 1: by pairs of words, in time that grows with their length alone."""
+    """How much two texts have in common, 0 to 1, by pairs of words: takes time as they are long, no more."""
     old, new = (Counter(pairwise(("", *text.split()))) for text in (before, after))
     total = old.total() + new.total()
     return 2 * (old & new).total() / total if total else 1.0
@@ -234,7 +235,8 @@ def _require_version(version: str, *, above: str) -> None:
         )
     if above and _key(version) <= _key(above):
         raise Refused(
-            f"Version: got “{version}”, expected more than {above}, the version before; raise it and save again.",
+            f"Version: got “{version}”, expected more than {above}, the version before; "
+            "raise it and save again.",
             code="bad_version",
         )
 
@@ -242,8 +244,8 @@ def _require_version(version: str, *, above: str) -> None:
 def _slug(slug: str, title: str) -> str:
     if slug and (slugify(slug) != slug or len(slug) > MAX_SLUG):
         raise Refused(
-            f"Address: got “{slug[:MAX_SLUG]}”, expected small letters, digits and hyphens, at most {MAX_SLUG} "
-            "characters; correct it and save again.",
+            f"Address: got “{slug[:MAX_SLUG]}”, expected small letters, digits and hyphens, "
+            f"at most {MAX_SLUG} characters; correct it and save again.",
             code="bad_slug",
         )
     return slug or _free_slug(slugify(title) or "note")
@@ -259,32 +261,29 @@ def _free_slug(slug: str) -> str:
     return next(found for number in count(2) if (found := f"{stem}-{number}") not in taken)
 
 
-def _lock(post: Post) -> Post:
-    # Without a join: PostgreSQL would give a row that it waited for with the head from before the wait.
-    return Post.objects.select_for_update().get(pk=post.pk)
-
-
 def _locked(post: Post, base_number: int) -> Post:
-    post = _lock(post)
-    if post.head.number != base_number:
-        who = post.head.author or "an import"
+    post = lock(post)
+    newest = head(post)
+    if newest.number != base_number:
+        who = newest.author or "an import"
         raise Conflict(
             f"“{post}” was changed by {who} since you opened it. Nothing of yours was saved or lost: "
             "compare, then save again.",
             base_number=base_number,
-            current_number=post.head.number,
+            current_number=newest.number,
         )
     return post
 
 
 def _save(post: Post, document: Document, version: str, frozen: Frozen) -> Revision | None:
-    if document.fingerprint == post.head.fingerprint:
+    before = head(post)
+    if document.fingerprint == before.fingerprint:
         return None
     _require_reason(frozen.note)
     if version:
-        _require_version(version, above=post.head.version)
+        _require_version(version, above=before.version)
     else:
-        version = propose(post.head.document, document, post.head.version).version
+        version = propose(before.document, document, before.version).version
     _write(post, document, frozen.at)
     return _freeze(post, document, version, frozen)
 
@@ -297,7 +296,8 @@ def _insert(document: Document, slug: str, *, at: datetime, **identity: Any) -> 
             post.save(force_insert=True)
     except IntegrityError:
         raise Refused(
-            f"Another post already has the address “{slug}” or the same source record; choose another address.",
+            f"Another post already has the address “{slug}” or the same source record; "
+            "choose another address.",
             code="slug_taken",
         ) from None
     _write_parts(post, document)
@@ -347,7 +347,7 @@ def _entities(wanted: set[tuple[str, str]]) -> dict[tuple[str, str], Entity]:
     found = _known_entities(wanted)
     missing = sorted(wanted - found.keys())
     if missing:
-        # In one order for all, so that two who name the same new entities wait for each other once, not in a ring.
+        # In one order for all, so that two who name the same new entities never wait in a ring.
         rows = [Entity(type=kind, name=name) for kind, name in missing]
         Entity.objects.bulk_create(rows, ignore_conflicts=True)
         found = _known_entities(wanted)

@@ -15,7 +15,8 @@ class Entity(models.Model):
         models.CharField(max_length=500),
         default=list,
         blank=True,
-        help_text="Other names for the same thing, one a line. They help to find it here; readers never see them.",
+        help_text="Other names for the same thing, one a line. They help to find it here; readers never see "
+        "them.",
     )
 
     class Meta:

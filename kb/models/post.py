@@ -179,6 +179,8 @@ class Post(models.Model):
 
     def current_state(self) -> State:
         """What is going on, from the newest revision's last decision and its open flags."""
+        if self.head is None:
+            return State.DRAFT
         verdict = self.head.decisions.values_list("verdict", flat=True).first()
         if verdict == Verdict.REQUEST_CHANGES:
             return State.CHANGES_REQUESTED

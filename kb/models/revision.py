@@ -1,4 +1,4 @@
-"""Revisions, and what people and rules said of them. Triggers keep revisions and decisions as they were written."""
+"""Revisions, and what people and rules said of them. Triggers keep both as they were written."""
 
 from typing import Self
 
