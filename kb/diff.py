@@ -1,7 +1,8 @@
 """Turn two Documents into the list of what changed, field by field, in the words that people see."""
 
 import difflib
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,7 +32,7 @@ LABELS = {
     "expected_result": "Expected result",
     "rollback_note": "Rollback note",
 }
-# Beyond this, comparing lines could take long on hostile text; all old lines then read as gone, all new as added.
+# Beyond this, comparing could take long on hostile text: all old lines then read as gone, all new as added.
 MAX_LINES = 5_000
 
 
@@ -57,15 +58,15 @@ def diff(before: Document | None, after: Document) -> list[FieldChange]:
     """Say what changed from `before` (None: there was nothing) to `after`; [] when nothing did."""
     old = before.plain() if before else {}
     new = after.plain()
-    return [_change(field, old.get(field), new[field]) for field in LABELS if _differs(old, new, field)]
-
-
-def _differs(old: dict[str, Any], new: dict[str, Any], field: str) -> bool:
-    return "\n".join(printed(field, old.get(field))) != "\n".join(printed(field, new[field]))
+    changes = [_change(field, old.get(field), new[field]) for field in LABELS if old.get(field) != new[field]]
+    return [change for change in changes if before or change.lines]
 
 
 def _change(field: str, old: Any, new: Any) -> FieldChange:
     before, after = printed(field, old), printed(field, new)
+    if before == after and old is not None:
+        # What reads alike may still differ, such as 7 and "7": no change may look like none.
+        before, after = (json.dumps(value, ensure_ascii=False, indent=1).split("\n") for value in (old, new))
     kind: Literal["text", "list", "value"] = "value"
     if isinstance(new, (list, dict)):
         kind = "list"
@@ -83,29 +84,40 @@ def _change(field: str, old: Any, new: Any) -> FieldChange:
 
 def printed(field: str, value: Any) -> list[str]:
     """A field's value as lines for people; [] when it is empty."""
-    match field, value:
-        case _, None | "" | [] | {}:
-            return []
-        case "outline", list():
-            return [
-                f"{point['label']}: {point['text']}" if point["label"] else point["text"] for point in value
-            ]
-        case "checklists", list():
-            return [line for checklist in value for line in _checklist(checklist)]
-        case "entities", list():
-            return [f"{entity['name']} ({entity['type']})" for entity in value]
-        case "images", list():
-            return [" · ".join(filter(None, (i["caption"], i["source"], i["url"]))) for i in value]
-        case _, list():
+    if value in (None, "", [], {}):
+        return []
+    if field in _PRINTERS:
+        return [line for part in value for line in _PRINTERS[field](part)]
+    match value:
+        case list():
             return [str(item) for item in value]
-        case _, dict():
+        case dict():
             return list(_pairs(value))
-        case _:
-            return str(value).split("\n")
+    return str(value).split("\n")
+
+
+def _outline_point(point: dict[str, str]) -> list[str]:
+    return [f"{point['label']}: {point['text']}" if point["label"] else point["text"]]
 
 
 def _checklist(checklist: dict[str, Any]) -> list[str]:
     return [checklist["title"] or "Checklist", *(f"• {item}" for item in checklist["items"])]
+
+
+def _entity(entity: dict[str, str]) -> list[str]:
+    return [f"{entity['name']} ({entity['type']})"]
+
+
+def _image(image: dict[str, str]) -> list[str]:
+    return [" · ".join(filter(None, (image["caption"], image["source"], image["url"])))]
+
+
+_PRINTERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+    "outline": _outline_point,
+    "checklists": _checklist,
+    "entities": _entity,
+    "images": _image,
+}
 
 
 def _pairs(value: dict[str, Any], prefix: str = "") -> Iterator[str]:

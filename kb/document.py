@@ -242,10 +242,19 @@ def _problem(found: dict[str, Any]) -> Problem:
             expected = str(context["error"])
         case "extra_forbidden":
             expected = "no such field"
+        case "too_short" | "too_long" | "string_too_short" | "string_too_long":
+            expected = _length(context, "character" if isinstance(value, str) else "item")
         case _:
             expected = str(found["msg"]).removeprefix("Input should be ").removeprefix("a valid ")
             expected = expected[:1].lower() + expected[1:]
     return Problem(field=field, got=got, expected=expected)
+
+
+def _length(limits: Mapping[str, Any], unit: str) -> str:
+    # Pydantic speaks of "items" wherever a validator ran before the limit.
+    least = "min_length" in limits
+    number = limits["min_length" if least else "max_length"]
+    return f"at {'least' if least else 'most'} {number} {unit}{'' if number == 1 else 's'}"
 
 
 def json_schema() -> dict[str, Any]:
