@@ -47,7 +47,7 @@ class Refused(KbError):
 
 
 class Conflict(Refused):
-    """Somebody else changed the post since it was opened. Nothing was written; `theirs` is what is there now."""
+    """Somebody else changed the post since it was opened. Nothing was written."""
 
     def __init__(self, sentence: str, *, base_number: int, current_number: int) -> None:
         self.base_number = base_number

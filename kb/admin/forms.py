@@ -161,7 +161,7 @@ class PostForm(forms.Form):
         widget=forms.HiddenInput,
         error_messages={"required": "The form lost its revision: reload the page and copy your text over."},
     )
-    title = _text("title", widget=AdminTextInputWidget({"required": True}))
+    title = _text("title", required=True)
     slug = _text(
         "slug",
         strip=True,
@@ -207,8 +207,9 @@ class PostForm(forms.Form):
 
     reason = forms.CharField(
         required=False,
-        widget=AdminTextareaWidget({"rows": 2, "required": True}),
-        help_text="Why you make this change. Reviewers read it first, and it stays with the revision.",
+        widget=AdminTextareaWidget({"rows": 2}),
+        help_text="Why you make this change; needed with every change. Reviewers read it first, and it stays "
+        "with the revision.",
     )
     files_touched = forms.CharField(
         required=False,
@@ -229,8 +230,9 @@ class PostForm(forms.Form):
         required=False,
         max_length=60,
         widget=AdminTextInputWidget({"class": "kb-short"}),
-        help_text="Leave empty and kb proposes the next one from what you changed. Or name your own, "
-        "such as 2.0.0.",
+        help_text="Leave empty and kb takes the next one: major for another topic, stack or a text that is "
+        "mostly new; minor for other steps, tools, results or parts of the text; patch for the rest. "
+        "Or name a higher one, such as 2.0.0.",
     )
 
     def __init__(self, *args: Any, new: bool, **kwargs: Any) -> None:

@@ -17,6 +17,8 @@ def dress(site: AdminSite) -> None:
     """Make this site kb's. Django built it before any app could name a class of its own."""
     site.site_header = site.site_title = settings.KB_SITE_NAME
     site.index_title = "Editing and review"
+    # The lists need its room, and the breadcrumbs lead everywhere.
+    site.enable_nav_sidebar = False
     site.index_template = "admin/kb/index.html"
     site.each_context = partial(_context, site.each_context)  # type: ignore[method-assign]
 
