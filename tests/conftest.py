@@ -34,7 +34,7 @@ def now() -> datetime:
 
 @pytest.fixture
 def people(groups: None) -> SimpleNamespace:
-    """An editor, a second editor, a reviewer, an administrator and a stranger without rights; password "pw"."""
+    """Two editors, two reviewers, an administrator and a stranger without rights; password "pw"."""
 
     def person(name: str, group: str = "", **fields: Any) -> User:
         user = User.objects.create_user(name, f"{name}@example.com", "pw", **fields)

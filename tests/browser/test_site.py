@@ -241,7 +241,7 @@ def test_without_scripts_the_page_reads_and_names_the_json(site: str, chromium: 
     page = context.new_page()
     page.goto(f"{site}/posts/rotate/")
 
-    expect(page.locator(".lead")).to_be_visible()
+    expect(page.locator(".head .lead")).to_be_visible()
     expect(page.get_by_role("link", name="Read them as JSON")).to_have_attribute(
         "href", "/api/v1/posts/rotate/meta/"
     )
@@ -256,4 +256,5 @@ def test_on_paper_only_what_is_read_remains(site: str, page: Page) -> None:
     for hidden in (".skip", ".bar nav", ".search", ".sections", ".bottom"):
         expect(page.locator(hidden)).to_be_hidden()
     expect(page.locator(".prose")).to_be_visible()
+    expect(page.locator(".head .lead")).to_be_visible()
     expect(page.locator("kb-meta-box")).to_be_visible()
