@@ -116,14 +116,25 @@ def check(databases: Sequence[str] | None = None, **kwargs: Any) -> list[checks.
     """Ask the reading connection itself what it may see: `manage.py check --database reading`."""
     if READING not in (databases or ()):
         return []
+    connection = _without_pool(connections[READING])
     try:
-        with connections[READING].cursor() as cursor:
+        with connection.cursor() as cursor:
             cursor.execute(_SEEN)
             relations = cursor.fetchall()
     except OperationalError as error:
         hint = "Run manage.py migrate and manage.py reading_role; look at READING_DATABASE_URL if it is set."
         return [checks.Warning(f"The readers' database connection fails: {error}", hint=hint, id="kb.W101")]
+    finally:
+        connection.close()
     return [*_unreadable(relations), *_too_much(relations)]
+
+
+def _without_pool(connection: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
+    """A connection of its own: a pool would wait, and then say that it waited instead of what is wrong."""
+    alone = connection.copy()
+    options = {name: value for name, value in alone.settings_dict["OPTIONS"].items() if name != "pool"}
+    alone.settings_dict = {**alone.settings_dict, "OPTIONS": options}
+    return alone
 
 
 def _unreadable(relations: list[tuple[Any, ...]]) -> list[checks.CheckMessage]:

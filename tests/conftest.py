@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group, User
-from django.db import connections
+from django.db import connections, transaction
+from django.test import TransactionTestCase
 
 from kb.document import Document
 from kb.flow import reviewing, revising
@@ -25,6 +26,33 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
         for connection in connections.all(initialized_only=True):
             connection.close()
             connection.close_pool()
+
+
+# Filled by migrations, and the same for every test.
+KEPT = {"django_migrations", "django_content_type", "auth_permission", "auth_group", "auth_group_permissions"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_emptying() -> Iterator[None]:
+    """Empty only the tables that a test wrote to: Django would truncate all, ten times as slowly."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda case: empty_the_tables())
+        yield
+
+
+def empty_the_tables() -> None:
+    connection = connections["default"]
+    with transaction.atomic(), connection.cursor() as cursor:
+        tables = sorted(set(connection.introspection.table_names(cursor)) - KEPT)
+        probes = " UNION ALL ".join(f"SELECT '{t}' WHERE EXISTS (SELECT FROM {t})" for t in tables)
+        cursor.execute(probes)
+        # What was frozen stays, says a trigger; foreign keys are looked at when all is gone.
+        written = [table for (table,) in cursor.fetchall()]
+        for table in written:
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER; DELETE FROM {table}")
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        for table in written:
+            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
 
 
 @pytest.fixture
