@@ -6,11 +6,13 @@ from importlib import import_module
 from itertools import count
 from types import SimpleNamespace
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group, User
 from django.db import connections, transaction
+from django.db.backends.signals import connection_created
 from django.test import TransactionTestCase
 
 from kb.document import Document
@@ -20,11 +22,20 @@ from kb.models import Post, Publication
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """Let go of both connections at the end: a database with users cannot be dropped."""
+    """Let go of all connections at the end: a database with users cannot be dropped."""
+    made = WeakSet[Any]()
+
+    def keep(connection: Any, **kwargs: Any) -> None:
+        made.add(connection)
+
+    connection_created.connect(keep)
     yield
+    # Also those that Django no longer names: the browser tests' event loop has a set of its own.
     with django_db_blocker.unblock():
-        for connection in connections.all(initialized_only=True):
+        for connection in made:
+            connection.inc_thread_sharing()
             connection.close()
+        for connection in connections.all():
             connection.close_pool()
 
 

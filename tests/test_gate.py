@@ -5,7 +5,8 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, transaction
 
 from kb.choices import Severity, Verdict
-from kb.flow import reviewing
+from kb.document import Document
+from kb.flow import reviewing, revising
 from kb.models import Decision, Flag, Post, Publication, Revision
 
 pytestmark = pytest.mark.django_db
@@ -121,6 +122,25 @@ def test_a_withdrawn_approval_publishes_nothing_again(make_post, publish, people
 
     with refused("kb_what_was_withdrawn_needs_a_new_approval"):
         publication.save(force_insert=True)
+
+
+def test_a_withdrawal_ends_the_approvals_of_earlier_revisions_too(make_post, publish, people, now) -> None:
+    post = make_post()
+    first = publish(post)
+    revising.save(
+        post,
+        Document.read({"title": "Another"}),
+        base_number=1,
+        by=people.editor,
+        at=now,
+        note=revising.ChangeNote("Renamed."),
+    )
+    publish(post)
+    reviewing.withdraw(post, by=people.reviewer, at=now, comment="Outdated.")
+    first.pk = None
+
+    with refused("kb_what_was_withdrawn_needs_a_new_approval"):
+        first.save(force_insert=True)
 
 
 @pytest.mark.parametrize("field", ["slug", "reference", "source", "source_id"])

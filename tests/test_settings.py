@@ -220,6 +220,7 @@ def test_defaults_shows_every_setting_and_no_secret(tmp_path: Path) -> None:
         DATABASE_URL="postgresql://kb:hunter2@db.example.com/kb",
         KB_DATA_DIR=str(tmp_path),
         KB_SITE_NAME="Notes",
+        COLUMNS="160",
     )
 
     assert result.returncode == 0, result.stderr

@@ -174,7 +174,7 @@ class Post(Serializer):
     reference = CharField()
     title = CharField()
     html = CharField(help_text="Sanitised.")
-    body = CharField()
+    body = CharField(help_text="The text as it was written; if that is HTML, without what was not safe.")
     body_format = ChoiceField([form.value for form in BodyFormat])
     topic = CharField()
     summary = CharField()

@@ -20,7 +20,7 @@ from django.db.models import Max, Value
 from django.db.models.expressions import Combinable
 from django.utils.text import slugify
 
-from kb.choices import ChangeKind, Verdict
+from kb.choices import BodyFormat, ChangeKind, Verdict
 from kb.document import Checklist, Document, Entity
 from kb.models import (
     Change,
@@ -269,7 +269,7 @@ def _detail(it: _Approved, shared: dict[str, Any]) -> dict[str, Any]:
         **shared,
         "url": address,
         "html": it.html,
-        "body": document.body,
+        "body": _body(document, it.html),
         "body_format": document.body_format.value,
         "outline": [point.model_dump() for point in document.outline],
         "brief": document.brief,
@@ -366,7 +366,7 @@ def _list_revisions(publication: Publication) -> None:
             version=decision.revision.version,
             fingerprint=decision.fingerprint,
             approved_at=decision.at,
-            document_json=_json(_readable(decision.revision.document)),
+            document_json=_json(_readable(decision.revision)),
         )
         for decision in approvals
     ]
@@ -380,11 +380,18 @@ def _list_revisions(publication: Publication) -> None:
     )
 
 
-def _readable(document: Document) -> dict[str, Any]:
-    """A Document without addresses that readers must not follow."""
+def _readable(revision: Revision) -> dict[str, Any]:
+    """A Document without markup that was removed or addresses that readers must not follow."""
+    document = revision.document
     plain = document.plain()
+    plain["body"] = _body(document, render(document.body, document.body_format).html)
     plain["images"] = [image for image in plain["images"] if safe_url(image["url"])]
     return plain
+
+
+def _body(document: Document, html: str) -> str:
+    """Markdown as it was written; of HTML only what the sanitiser left, for somebody will show it as it is."""
+    return document.body if document.body_format == BodyFormat.MARKDOWN else html
 
 
 @dataclass(frozen=True, slots=True)

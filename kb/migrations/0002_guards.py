@@ -96,8 +96,8 @@ BEGIN
             NEW.post_id, NEW.revision_id USING ERRCODE = 'check_violation';
     END IF;
     IF EXISTS (
-        SELECT FROM kb_decision
-         WHERE revision_id = NEW.revision_id AND verdict = 'withdraw' AND id > NEW.approval_id
+        SELECT FROM kb_decision d JOIN kb_revision r ON r.id = d.revision_id
+         WHERE r.post_id = NEW.post_id AND d.verdict = 'withdraw' AND d.id > NEW.approval_id
     ) THEN
         RAISE EXCEPTION 'kb_what_was_withdrawn_needs_a_new_approval: post %, revision %',
             NEW.post_id, NEW.revision_id USING ERRCODE = 'check_violation';
@@ -112,6 +112,11 @@ BEGIN
     IF NOT EXISTS (
         SELECT FROM kb_decision d
          WHERE d.revision_id = NEW.revision_id AND d.verdict = 'approve' AND d.fingerprint = NEW.fingerprint
+           AND NOT EXISTS (
+               SELECT FROM kb_decision w JOIN kb_revision r ON r.id = w.revision_id
+                WHERE w.verdict = 'withdraw' AND w.id > d.id
+                  AND r.post_id = (SELECT post_id FROM kb_revision WHERE id = NEW.revision_id)
+           )
     ) THEN
         RAISE EXCEPTION 'kb_only_approved_revisions_are_listed: revision %', NEW.revision_id
             USING ERRCODE = 'check_violation';
