@@ -390,7 +390,7 @@ def _readable(revision: Revision) -> dict[str, Any]:
 
 
 def _body(document: Document, html: str) -> str:
-    """Markdown as it was written; of HTML only what the sanitiser left, for somebody will show it as it is."""
+    """Markdown as written; of HTML only what the sanitiser left, for somebody will show it as it is."""
     return document.body if document.body_format == BodyFormat.MARKDOWN else html
 
 
