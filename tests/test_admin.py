@@ -1,7 +1,6 @@
 """The editors' door: the list of posts, the change form, revisions, restore, conflicts, records."""
 
 from collections.abc import Callable
-from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +13,7 @@ from kb.choices import State
 from kb.document import Document
 from kb.flow import reviewing, revising
 from kb.models import Entity, Flag, ImportRun, Post, Receipt, Revision
+from tests.forms import filled
 
 pytestmark = pytest.mark.django_db
 
@@ -67,50 +67,6 @@ FULL: dict[str, Any] = {
 }
 
 
-class Form(HTMLParser):
-    """What a browser would send of one form: newlines as CRLF, a textarea's first newline dropped."""
-
-    def __init__(self, html: str, form_id: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.form_id, self.inside = form_id, False
-        self.data: dict[str, str] = {}
-        self.area: str | None = None
-        self.select: str | None = None
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag == "form":
-            self.inside = given.get("id") == self.form_id
-        if not self.inside:
-            return
-        name, kind = given.get("name"), given.get("type")
-        match tag:
-            case "input" if name and kind not in {"submit", "button"}:
-                if kind not in {"checkbox", "radio"} or "checked" in given:
-                    self.data[name] = given.get("value") or ("on" if kind == "checkbox" else "")
-            case "textarea" if name:
-                self.area, self.data[name] = name, ""
-            case "select" if name:
-                self.select, self.data[name] = name, ""
-            case "option" if self.select and "selected" in given:
-                self.data[self.select] = given.get("value") or ""
-
-    def handle_endtag(self, tag: str) -> None:
-        match tag:
-            case "form":
-                self.inside = False
-            case "textarea" if self.area:
-                self.data[self.area] = self.data[self.area].removeprefix("\n").replace("\n", "\r\n")
-                self.area = None
-            case "select":
-                self.select = None
-
-    def handle_data(self, data: str) -> None:
-        if self.area:
-            self.data[self.area] += data
-
-
 @pytest.fixture
 def log_in(client: Client) -> Callable[[Any], Client]:
     def enter(user: Any) -> Client:
@@ -130,9 +86,7 @@ def address(name: str, *args: Any) -> str:
 
 
 def form_of(client: Client, post: Post | None = None) -> dict[str, str]:
-    response = client.get(address("change", post.pk) if post else address("add"))
-    assert response.status_code == 200
-    return Form(response.content.decode(), "post_form").data
+    return filled(client.get(address("change", post.pk) if post else address("add")), "post_form")
 
 
 def send(client: Client, post: Post | None, data: dict[str, Any], button: str = "_save") -> Any:
@@ -193,6 +147,13 @@ def test_a_new_post_takes_every_field_from_the_form(editor: Client, make_post: A
         "make",
         "p95",
     )
+
+
+def test_an_empty_form_says_what_becomes_of_it_and_nothing_odd(editor: Client) -> None:
+    page = editor.get(address("add")).content.decode()
+
+    assert "A new post is a draft. Readers see it once somebody else approved it." in page
+    assert ">None<" not in page.replace("\n", "")
 
 
 def test_a_new_post_without_an_address_gets_one_from_its_title(editor: Client, people: Any) -> None:
@@ -405,7 +366,7 @@ def test_who_saves_second_sees_base_theirs_and_yours_and_loses_no_text(
         "Theirs.",
         "Mine.",
     )
-    shown = Form(response.content.decode(), "post_form").data
+    shown = filled(response, "post_form")
     assert (shown["base_number"], shown["summary"], shown["body"]) == ("2", "Mine.", "Mine too.")
     assert (shown["owner"], shown["reason"], shown["command_used"]) == (
         "Their owner",
@@ -747,6 +708,14 @@ def test_records_are_read_and_never_written(
     assert client.post(reverse(f"admin:kb_{name}_change", args=[pk]), {}).status_code in {302, 403}
     assert client.post(reverse(f"admin:kb_{name}_delete", args=[pk]), {"post": "yes"}).status_code == 403
     assert client.get(reverse(f"admin:kb_{name}_add")).status_code == 403
+
+
+def test_the_start_page_begins_with_posts(editor: Client) -> None:
+    apps = editor.get("/admin/").context["available_apps"]
+
+    assert [model["object_name"] for model in apps[0]["models"]] == [
+        *("Post", "Entity", "Flag", "Decision", "Revision", "ImportRun", "Receipt"),
+    ]
 
 
 def test_the_start_page_says_how_many_posts_wait(editor: Client, shelf: Any) -> None:

@@ -275,7 +275,7 @@ def conflict(revision: Revision, *, aside: Revision, at: datetime) -> Flag | Non
             "severity": Severity.BLOCKING,
             "sentence": f"An import brought other content; it was kept aside as revision {aside.number}. "
             "Compare the two and say in the note which one counts.",
-            "evidence": [{"field": "", "excerpt": f"revision {aside.number}"}],
+            "evidence": [{"field": "", "excerpt": f"revision {aside.number}", "revision": aside.number}],
             "raised_at": at,
         },
     )

@@ -148,7 +148,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "body",
-                    models.TextField(blank=True, help_text="The note itself, in the format named below."),
+                    models.TextField(blank=True, help_text="The note itself, in the format named above."),
                 ),
                 (
                     "body_format",

@@ -92,7 +92,7 @@ class Post(models.Model):
 
     # The working draft: field by field what a Document holds.
     title = models.CharField(max_length=300, help_text="One line that says what the note is about.")
-    body = models.TextField(blank=True, help_text="The note itself, in the format named below.")
+    body = models.TextField(blank=True, help_text="The note itself, in the format named above.")
     body_format = models.CharField(
         max_length=20,
         choices=[(BodyFormat.MARKDOWN.value, "Markdown"), (BodyFormat.HTML.value, "HTML")],

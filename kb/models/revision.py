@@ -115,7 +115,7 @@ class Flag(models.Model):
     code = models.CharField(max_length=40)
     severity = models.CharField(max_length=20, choices=Severity)
     sentence = models.TextField(help_text="Why a person should look, in one sentence.")
-    # [{"field": "body", "excerpt": "..."}]: where to look.
+    # [{"field": "body", "excerpt": "..."}]: where to look; "revision" names one to compare with.
     evidence = models.JSONField(default=list, blank=True)
     raised_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
