@@ -9,6 +9,7 @@ from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 
 from kb.admin.forms import LinesField
+from kb.admin.site import ListAdmin
 from kb.models import Entity
 
 
@@ -29,7 +30,7 @@ class EntityForm(forms.ModelForm):
 
 
 @admin.register(Entity)
-class EntityAdmin(admin.ModelAdmin):
+class EntityAdmin(ListAdmin):
     actions = None
     empty_text = "No entities yet. They come with imported posts, or add one here."
     form = EntityForm

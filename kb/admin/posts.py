@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 
 from kb.admin import conflict, filters, history, labels, review
 from kb.admin.forms import PostForms
+from kb.admin.site import ListAdmin
 from kb.choices import State
 from kb.diff import diff
 from kb.document import Document
@@ -37,7 +38,7 @@ HEAVY = (
 
 
 @admin.register(Post)
-class PostAdmin(admin.ModelAdmin):
+class PostAdmin(ListAdmin):
     actions = ["ask_for_review"]
     empty_text = (
         "No posts here. Write one with “Add post”, or import a file with “manage.py import_posts”; "
@@ -112,11 +113,6 @@ class PostAdmin(admin.ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Post]:
         return super().get_queryset(request).select_related("head", "publication")
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        return super().changelist_view(request, {"title": "Posts", **(extra_context or {})})
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         changes = super().get_changelist_instance(request)

@@ -10,10 +10,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from kb.admin import labels
+from kb.admin.site import ListAdmin
 from kb.models import Decision, Flag, ImportRun, Receipt, Revision
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
+class ReadOnlyAdmin(ListAdmin):
     """A list and pages to look at: rows are written by kb.flow alone."""
 
     actions = None

@@ -5,13 +5,25 @@ from functools import partial
 from typing import Any
 
 from django.conf import settings
+from django.contrib import admin
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.text import capfirst
 
 from kb.models import Post
 
 Context = dict[str, Any]
 ORDER = ("Post", "Entity", "Flag", "Decision", "Revision", "ImportRun", "Receipt")
+
+
+class ListAdmin(admin.ModelAdmin):
+    """A list that bears its own name, not “Select post to change”."""
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        title = capfirst(str(self.opts.verbose_name_plural))
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
 
 def dress(site: AdminSite) -> None:

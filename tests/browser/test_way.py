@@ -1,4 +1,4 @@
-"""The main job as people do it: an editor mends an imported note, a reviewer approves it, a reader sees it."""
+"""The main job as people do it: an editor mends an imported note, a reviewer approves, a reader sees it."""
 
 from collections.abc import Callable
 from pathlib import Path
