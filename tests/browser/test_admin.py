@@ -1,0 +1,166 @@
+"""Editors' and reviewers' pages in a real browser: they fit, say nothing odd, and work by keyboard alone."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.test import Client
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from pytest_django.live_server_helper import LiveServer
+
+from kb.choices import Severity
+from kb.document import Document
+from kb.flow import reviewing, revising
+from kb.models import ImportRun, Post, Publication, Receipt
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True, databases=["default", "reading"]),
+]
+
+LONG = "averylongwordwithoutanyplacetobreak" * 6
+CONTENT: dict[str, Any] = {
+    "title": "Rotate database passwords without a maintenance window",
+    "body": f"## Before\n\nTwo logins take turns. {LONG}\n\n```sh\npsql --host {LONG}\n```\n",
+    "topic": f"secrets / {LONG[:80]}",
+    "summary": "Two logins take turns.",
+    "stack": ["postgresql", "vault"],
+    "checklists": [{"title": "Each time", "items": ["Make the second login", "Drop the first"]}],
+    "entities": [{"name": "postgresql", "type": "stack"}, {"name": LONG[:120], "type": "area"}],
+    "images": [{"source": "pictures", "url": "https://pictures.example/gate.png", "caption": "The gate"}],
+    "scores": {"quality": 40, "clarity": 90},
+    "payload": {"generator": "a synthesizer", "note": LONG},
+}
+
+
+@pytest.fixture
+def post(make_post: Callable[..., Post], publish: Callable[..., Publication], people: Any, now: Any) -> Post:
+    """Published, then edited, flagged and waiting: every part of the review page has something to show."""
+    post = make_post(**CONTENT)
+    publish(post)
+    changed = {**CONTENT, "summary": "Three logins.", "body": CONTENT["body"].replace("Two", "Three")}
+    revising.save(
+        post,
+        Document.read(changed),
+        base_number=1,
+        by=people.editor,
+        at=now,
+        note=revising.ChangeNote("Three, not two."),
+        ask_for_review=True,
+    )
+    post.refresh_from_db()
+    reviewing.raise_flag(
+        post, severity=Severity.ADVISORY, sentence=f"Why {LONG}?", by=people.reviewer, at=now
+    )
+    run = ImportRun.objects.create(started_at=now, counts={"created": 1})
+    Receipt.objects.create(run=run, place=f"{LONG}.txt:1", outcome="created", post=post)
+    return post
+
+
+def enter(context: BrowserContext, site: str, user: Any) -> None:
+    """Log in as this person without the form."""
+    client = Client()
+    client.force_login(user)
+    name = django_settings.SESSION_COOKIE_NAME
+    context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": site}])
+
+
+def places(post: Post) -> dict[str, str]:
+    own = f"/admin/kb/post/{post.pk}"
+    return {
+        "start": "/admin/",
+        "posts": "/admin/kb/post/",
+        "add": "/admin/kb/post/add/",
+        "change": f"{own}/change/",
+        "review": f"{own}/review/",
+        "history": f"{own}/history/",
+        "revision": f"{own}/history/2/",
+        "restore": f"{own}/history/1/restore/",
+        "entities": "/admin/kb/entity/",
+        "flags": "/admin/kb/flag/",
+        "decisions": "/admin/kb/decision/",
+        "revisions": "/admin/kb/revision/",
+        "imports": "/admin/kb/importrun/",
+        "receipts": "/admin/kb/receipt/",
+    }
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1280, "light")])
+def test_every_page_fits_its_window_and_none_complains(
+    live_server: LiveServer,
+    post: Post,
+    people: SimpleNamespace,
+    page: Page,
+    screenshot: Callable[[Page | Locator, str], None],
+    width: int,
+    scheme: str,
+) -> None:
+    enter(page.context, live_server.url, people.administrator)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+
+    sticking_out = {}
+    for name, path in places(post).items():
+        page.goto(live_server.url + path)
+        screenshot(page, f"admin-{name}-{width}-{scheme}")
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        if wide or page.locator("h1").count() != 1:
+            sticking_out[name] = wide
+
+    assert sticking_out == {}
+
+
+def test_a_reviewer_decides_by_keyboard_alone(
+    live_server: LiveServer, post: Post, people: SimpleNamespace, page: Page
+) -> None:
+    enter(page.context, live_server.url, people.reviewer)
+    page.goto(f"{live_server.url}/admin/kb/post/{post.pk}/review/")
+
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent.trim()") == "Approve and publish":
+            break
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineWidth")
+    page.keyboard.press("Enter")
+
+    assert outline == "2px"
+    expect(page.get_by_text("Approved and published.")).to_be_visible()
+    assert Publication.objects.get().number == 2
+
+
+def test_decisions_need_no_javascript(
+    live_server: LiveServer, post: Post, people: SimpleNamespace, chromium: Browser
+) -> None:
+    context = chromium.new_context(java_script_enabled=False)
+    enter(context, live_server.url, people.reviewer)
+    page = context.new_page()
+    page.goto(f"{live_server.url}/admin/kb/post/{post.pk}/review/")
+
+    page.get_by_label("What has to change").fill("Say which login is dropped first.")
+    page.get_by_role("button", name="Request changes").click()
+    expect(page.get_by_text("Sent back with your comment.")).to_be_visible()
+    expect(page.get_by_text("Say which login is dropped first.")).to_be_visible()
+    context.close()
+
+
+def test_a_list_of_parts_grows_and_an_entity_is_found_by_typing(
+    live_server: LiveServer, post: Post, people: SimpleNamespace, page: Page
+) -> None:
+    enter(page.context, live_server.url, people.editor)
+    page.goto(f"{live_server.url}/admin/kb/post/{post.pk}/change/")
+
+    page.get_by_role("button", name="Add another checklist").click()
+    page.locator("#id_checklists-2-title").fill("Afterwards")
+    page.locator("#id_checklists-2-items").fill("Tell the people on call")
+    page.locator("#entities-2 .select2-selection").click()
+    page.keyboard.type("postgr")
+    page.get_by_role("option", name="postgresql (stack)").click()
+    page.get_by_label("Reason").fill("One more list.")
+    page.get_by_role("button", name="Save draft").click()
+
+    expect(page.get_by_text("Saved as revision 3")).to_be_visible()
+    post.refresh_from_db()
+    assert [checklist.title for checklist in post.head.document.checklists] == ["Each time", "Afterwards"]
+    assert [entity.name for entity in post.head.document.entities] == ["postgresql", LONG[:120], "postgresql"]
