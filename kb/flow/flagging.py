@@ -225,6 +225,9 @@ RULES = {rule.code: rule for rule in _rules}
 def inspect(document: Document) -> list[tuple[Rule, Finding]]:
     """What the rules that are switched on say of it. Raises InvalidDocument if it cannot be compiled."""
     on = [rule for code, rule in RULES.items() if code not in settings.KB_FLAG_RULES_OFF]
+    if RULES["removed_markup"] not in on:
+        # It compiles the body. Without it, what cannot be compiled would surprise who approves it.
+        render(document.body, document.body_format)
     return [(rule, finding) for rule in on if (finding := rule.check(document))]
 
 

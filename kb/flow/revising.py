@@ -82,7 +82,8 @@ def create(
 ) -> Post:
     """Write a new post and freeze its first revision.
 
-    Raises Refused `not_allowed`, `reason_missing`, `bad_version`, `bad_slug` or `slug_taken`.
+    Raises Refused `not_allowed`, `reason_missing`, `bad_version`, `bad_slug` or `slug_taken`, and
+    InvalidDocument when the body cannot be compiled.
     """
     permitting.require(by, "kb.add_post")
     _require_reason(note)
@@ -109,8 +110,8 @@ def save(
 ) -> Revision | None:
     """Write the draft and freeze it; None if the content is what it was.
 
-    Raises Conflict when another revision came since `base_number`, and Refused `not_allowed`,
-    `reason_missing` or `bad_version`.
+    Raises Conflict when another revision came since `base_number`, Refused `not_allowed`,
+    `reason_missing` or `bad_version`, and InvalidDocument when the body cannot be compiled.
     """
     permitting.require(by, "kb.change_post")
     post = _locked(post, base_number)
