@@ -30,8 +30,7 @@ def approve(
     post = lock(post)
     seen = _seen(post, number, fingerprint)
     last = seen.decisions.select_related("reviewer").first()
-    asked_again = seen.flags.open().filter(severity=Severity.ASKS).exists()
-    if last and last.verdict == Verdict.APPROVE and not asked_again:
+    if last and last.verdict == Verdict.APPROVE and not _asked_again(seen):
         raise Refused(f"“{post}” was already approved by {last.reviewer}.", code="already_decided")
     own = _is_own_work(seen, by)
     if own and not settings.KB_ALLOW_SELF_APPROVAL:
@@ -65,7 +64,7 @@ def request_changes(
     post = lock(post)
     seen = _seen(post, number, fingerprint)
     last = seen.decisions.select_related("reviewer").first()
-    if last and last.verdict == Verdict.REQUEST_CHANGES:
+    if last and last.verdict == Verdict.REQUEST_CHANGES and not _asked_again(seen):
         raise Refused(
             f"{last.reviewer} already requested changes of this revision of “{post}”.", code="already_decided"
         )
@@ -174,7 +173,10 @@ def _raise(post: Post, *, code: str, severity: Severity, sentence: str, by: Any,
 def lock(post: Post) -> Post:
     """The post as it is now; until the transaction ends nobody else changes or reviews it."""
     # Without a join: PostgreSQL would give a row that it waited for with the head from before the wait.
-    return Post.objects.select_for_update().get(pk=post.pk)
+    locked = Post.objects.select_for_update().filter(pk=post.pk).first()
+    if locked is None:
+        raise Refused(f"“{post}” is no longer there: it was demo content, and was removed.", code="gone")
+    return locked
 
 
 def head(post: Post) -> Revision:
@@ -193,6 +195,11 @@ def _seen(post: Post, number: int, fingerprint: str) -> Revision:
             code="changed",
         )
     return newest
+
+
+def _asked_again(seen: Revision) -> bool:
+    """Whether somebody asked since the last decision, which settled all that asked before."""
+    return seen.flags.open().filter(severity=Severity.ASKS).exists()
 
 
 def _is_own_work(seen: Revision, by: Any) -> bool:

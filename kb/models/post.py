@@ -182,9 +182,10 @@ class Post(models.Model):
         if self.head is None:
             return State.DRAFT
         verdict = self.head.decisions.values_list("verdict", flat=True).first()
-        if verdict == Verdict.REQUEST_CHANGES:
+        holding_up = self.head.flags.holding_up()
+        if verdict == Verdict.REQUEST_CHANGES and not holding_up.filter(severity=Severity.ASKS).exists():
             return State.CHANGES_REQUESTED
-        if self.head.flags.holding_up().exists():
+        if holding_up.exists():
             return State.WAITING
         return State.SETTLED if verdict == Verdict.APPROVE else State.DRAFT
 
