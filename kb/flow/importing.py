@@ -128,12 +128,9 @@ def _settle_once(record: Record, this: ImportRun, at: datetime) -> Receipt:
 
 
 def _locked(record: Record) -> Post | None:
-    return (
-        Post.objects.select_for_update(of=("self",))
-        .select_related("head", "publication")
-        .filter(source=record.source, source_id=record.source_id)
-        .first()
-    )
+    # Without a join, as in reviewing.lock: after a wait it would give the rows from before the wait.
+    known = Post.objects.select_for_update().filter(source=record.source, source_id=record.source_id)
+    return known.first()
 
 
 def _create(record: Record, this: ImportRun, at: datetime) -> Settled:
