@@ -16,6 +16,8 @@ from kb.models import ImportRun, Post, Receipt, Revision
 from kb.sources import Record
 
 MAX_REASON = 10_000  # characters
+MAX_TRIES = 20  # of one record whose address others keep taking
+DEADLOCK = "40P01"  # SQLSTATE
 
 # What a source says beside the content. It may change without a new revision.
 CLAIMS = ("source_hash", "source_status", "source_version", "source_last_reviewed", "view_count")
@@ -102,13 +104,14 @@ def _settle(record: Record, this: ImportRun, at: datetime) -> Receipt:
             record.place,
             [Problem(field, "nothing", "source and source id, to know the record when it comes again")],
         )
-    try:
-        return _settle_once(record, this, at)
-    except Refused as refusal:
-        if refusal.code != "slug_taken":
-            raise
-        # Another import wrote the record or took its address just now: the second time it is seen.
-        return _settle_once(record, this, at)
+    for _ in range(MAX_TRIES - 1):
+        try:
+            return _settle_once(record, this, at)
+        except Refused as refusal:
+            # Another import wrote the record or took its address just now: the next time it is seen.
+            if refusal.code != "slug_taken":
+                raise
+    return _settle_once(record, this, at)
 
 
 @transaction.atomic
