@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any, NamedTuple
 
-from django.db import DataError, IntegrityError, transaction
+from django.db import DataError, IntegrityError, OperationalError, transaction
 
 from kb import sources
 from kb.choices import Origin, Outcome
@@ -21,6 +21,14 @@ DEADLOCK = "40P01"  # SQLSTATE
 
 # What a source says beside the content. It may change without a new revision.
 CLAIMS = ("source_hash", "source_status", "source_version", "source_last_reviewed", "view_count")
+
+
+class _Run(NamedTuple):
+    """What its records share."""
+
+    row: ImportRun
+    at: datetime
+    dry: bool
 
 
 class Settled(NamedTuple):
@@ -51,11 +59,11 @@ def run(
     this = ImportRun(by=by, paths=given, started_at=at)
     records = _records([os.fspath(path) for path in paths], format)
     if not dry_run:
-        _take_all(records, this, at, progress)
+        _take_all(records, _Run(this, at, dry=False), progress)
         return this
     # As one transaction, so that a record meets what the records before it would have left.
     with transaction.atomic():
-        _take_all(records, this, at, progress)
+        _take_all(records, _Run(this, at, dry=True), progress)
         transaction.set_rollback(True)
     this.pk = None
     return this
@@ -63,30 +71,29 @@ def run(
 
 def _take_all(
     records: Iterable[Record | SourceError],
-    this: ImportRun,
-    at: datetime,
+    this: _Run,
     progress: Callable[[Receipt], None] | None,
 ) -> None:
     began = monotonic()
-    this.counts = {outcome.value: 0 for outcome in Outcome}
-    this.save(force_insert=True)
+    this.row.counts = {outcome.value: 0 for outcome in Outcome}
+    this.row.save(force_insert=True)
     try:
         for record in records:
-            receipt = _take(record, this, at)
-            this.counts[receipt.outcome] += 1
+            receipt = _take(record, this)
+            this.row.counts[receipt.outcome] += 1
             if progress:
                 progress(receipt)
-        this.finished_at = at + timedelta(seconds=monotonic() - began)
+        this.row.finished_at = this.at + timedelta(seconds=monotonic() - began)
     finally:
         if not transaction.get_connection().needs_rollback:
-            this.save(update_fields=["counts", "finished_at"])
+            this.row.save(update_fields=["counts", "finished_at"])
 
 
-def _take(record: Record | SourceError, this: ImportRun, at: datetime) -> Receipt:
+def _take(record: Record | SourceError, this: _Run) -> Receipt:
     if isinstance(record, SourceError):
         return _rejected(this, record.place, _sentences(record.problems))
     try:
-        return _settle(record, this, at)
+        return _settle(record, this)
     except SourceError as error:
         reason = _sentences(error.problems)
     except KbError as error:
@@ -94,10 +101,14 @@ def _take(record: Record | SourceError, this: ImportRun, at: datetime) -> Receip
     except (DataError, IntegrityError) as error:
         first = str(error).partition("\n")[0]
         reason = f"The database refused it: {first}. Correct the source and import again."
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) != DEADLOCK:
+            raise
+        reason = "Somebody else was writing just there, each waiting for the other. Import again."
     return _rejected(this, record.place, reason, source=record.source, source_id=record.source_id)
 
 
-def _settle(record: Record, this: ImportRun, at: datetime) -> Receipt:
+def _settle(record: Record, this: _Run) -> Receipt:
     if not record.source or not record.source_id:
         field = "source_id" if record.source else "source"
         raise SourceError(
@@ -106,20 +117,20 @@ def _settle(record: Record, this: ImportRun, at: datetime) -> Receipt:
         )
     for _ in range(MAX_TRIES - 1):
         try:
-            return _settle_once(record, this, at)
+            return _settle_once(record, this)
         except Refused as refusal:
             # Another import wrote the record or took its address just now: the next time it is seen.
             if refusal.code != "slug_taken":
                 raise
-    return _settle_once(record, this, at)
+    return _settle_once(record, this)
 
 
 @transaction.atomic
-def _settle_once(record: Record, this: ImportRun, at: datetime) -> Receipt:
+def _settle_once(record: Record, this: _Run) -> Receipt:
     post = _locked(record)
-    settled = _create(record, this, at) if post is None else _compare(post, record, this, at)
+    settled = _create(record, this) if post is None else _compare(post, record, this)
     return Receipt.objects.create(
-        run=this,
+        run=this.row,
         place=record.place,
         source=record.source,
         source_id=record.source_id,
@@ -136,30 +147,31 @@ def _locked(record: Record) -> Post | None:
     return known.first()
 
 
-def _create(record: Record, this: ImportRun, at: datetime) -> Settled:
-    post = revising.import_new(record, run=this, at=at)
+def _create(record: Record, this: _Run) -> Settled:
+    post = revising.import_new(record, run=this.row, at=this.at)
     reason = ""
     if record.slug and post.slug != record.slug:
         reason = f"The address “{record.slug}” was taken or too long: this post has “{post.slug}”."
     return Settled(Outcome.CREATED, reason, post, post.head)
 
 
-def _compare(post: Post, record: Record, this: ImportRun, at: datetime) -> Settled:
+def _compare(post: Post, record: Record, this: _Run) -> Settled:
     views = post.view_count
     settled = _unchanged(post, record)
     if settled is None and post.head and post.head.origin == Origin.IMPORT:
-        revision = revising.import_update(post, record, run=this, at=at)
+        revision = revising.import_update(post, record, run=this.row, at=this.at)
         settled = Settled(Outcome.UPDATED, "", post, revision)
     elif settled is None:
-        revision = revising.keep_aside(post, record, run=this, at=at)
+        revision = revising.keep_aside(post, record, run=this.row, at=this.at)
         reason = (
             f"A person edited “{post}” since the last import: the source's content is kept aside as "
             f"revision {revision.number}. Compare both, edit the post, and close its flag."
         )
         settled = Settled(Outcome.CONFLICT, reason, post, revision)
     _note_claims(post, record)
-    if views != record.view_count and hasattr(post, "publication"):
-        publishing.refresh_metrics(post, at=at)
+    # A dry run would keep all publishers waiting to its end.
+    if views != record.view_count and not this.dry and hasattr(post, "publication"):
+        publishing.refresh_metrics(post, at=this.at)
     if record.reference != post.reference:
         moved = f"The source now names the reference “{record.reference}”; the post keeps “{post.reference}”."
         settled = settled._replace(reason=f"{settled.reason} {moved}".strip())
@@ -200,9 +212,9 @@ def _about_unknown(record: Record) -> str:
     return f"Kept, but not known to kb: {', '.join(record.unknown)}."
 
 
-def _rejected(this: ImportRun, place: str, reason: str, *, source: str = "", source_id: str = "") -> Receipt:
+def _rejected(this: _Run, place: str, reason: str, *, source: str = "", source_id: str = "") -> Receipt:
     return Receipt.objects.create(
-        run=this,
+        run=this.row,
         place=_storable(place),
         source=source,
         source_id=source_id,
