@@ -62,6 +62,7 @@ def at_once(*acts: Callable[[], Any]) -> list[Any]:
 def while_locked(post: Post, *acts: Callable[[], Any]) -> list[Any]:
     """As `at_once`, but all acts are stuck at the post's lock before any of them gets it."""
     stuck, go = Event(), Event()
+    through: list[bool] = []
 
     def hold() -> None:
         with transaction.atomic():
@@ -71,14 +72,17 @@ def while_locked(post: Post, *acts: Callable[[], Any]) -> list[Any]:
 
     def watch() -> None:
         stuck.wait(LONG)
-        while waiting() < len(acts):
+        while waiting() + len(through) < len(acts):
             go.wait(0.002)
         go.set()
 
     def after(act: Callable[[], Any]) -> Callable[[], Any]:
         def begin() -> Any:
             stuck.wait(LONG)
-            return act()
+            try:
+                return act()
+            finally:
+                through.append(True)
 
         return begin
 
