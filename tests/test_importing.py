@@ -200,6 +200,14 @@ def test_new_content_of_its_source_updates_a_draft_that_nobody_edited(take: Impo
     assert (post.head.parent, post.head.source_hash) == (post.revisions.get(number=1), "b")
 
 
+def test_a_source_without_a_hash_does_not_bear_that_of_earlier_content(take: Import) -> None:
+    take(record(body="Old.", source_hash="a"))
+
+    take(record(body="New."))
+
+    assert [revision.source_hash for revision in Revision.objects.order_by("number")] == ["a", ""]
+
+
 @pytest.mark.parametrize(
     ("first", "second", "versions"),
     [

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from kb.admin import labels
 from kb.admin.diffs import shown
-from kb.errors import Conflict, Refused
+from kb.errors import Conflict, InvalidDocument, Refused
 from kb.flow import revising
 from kb.models import Decision, Flag, Post, Revision
 
@@ -111,6 +111,9 @@ def restore(request: HttpRequest, pk: int, number: int) -> HttpResponse:
                 post.refresh_from_db()
             except Refused as refused:
                 form.add_error("reason" if refused.code == "reason_missing" else None, str(refused))
+            except InvalidDocument as error:
+                # Frozen when less strict limits held.
+                form.add_error(None, str(error))
         status = 409
     context = {
         "old": old,

@@ -64,7 +64,7 @@ class Frozen(NamedTuple):
     author: Any = None
     note: ChangeNote = ChangeNote("")
     run: ImportRun | None = None
-    source_hash: str = ""
+    source_hash: str | None = None  # None: that of the revision before
 
 
 @transaction.atomic
@@ -383,7 +383,7 @@ def _insert_revision(post: Post, document: Document, version: str, frozen: Froze
         parent=post.head,
         canonical=canonical.decode(),
         fingerprint=hashlib.sha256(canonical).hexdigest(),
-        source_hash=frozen.source_hash or (post.head.source_hash if post.head else ""),
+        source_hash=_source_hash(post, frozen),
         reason=frozen.note.reason.strip(),
         files_touched=frozen.note.files_touched.strip(),
         command_used=frozen.note.command_used.strip(),
@@ -391,6 +391,12 @@ def _insert_revision(post: Post, document: Document, version: str, frozen: Froze
         import_run=frozen.run,
         created_at=frozen.at,
     )
+
+
+def _source_hash(post: Post, frozen: Frozen) -> str:
+    if frozen.source_hash is not None:
+        return frozen.source_hash
+    return post.head.source_hash if post.head else ""
 
 
 def _imported(record: Record, run: ImportRun, at: datetime) -> Frozen:
