@@ -9,10 +9,12 @@ from django.contrib import admin
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import capfirst
+from django.views.decorators.http import require_http_methods
 
 from kb.models import Post
 
 Context = dict[str, Any]
+View = Callable[..., HttpResponse]
 ORDER = ("Post", "Entity", "Flag", "Decision", "Revision", "ImportRun", "Receipt")
 
 
@@ -36,6 +38,16 @@ def dress(site: AdminSite) -> None:
     site.empty_value_display = "–"
     site.get_app_list = partial(_in_order, site.get_app_list)  # type: ignore[method-assign]
     site.each_context = partial(_context, site.each_context)  # type: ignore[method-assign]
+    site.admin_view = partial(_view, site.admin_view)  # type: ignore[method-assign]
+
+
+def _view(inherited: Callable[[View], View], view: View, cacheable: bool = False) -> View:
+    """A view as the admin guards it: for the methods that it knows, and kept by no cache.
+
+    Django answers a DELETE as it does a GET, as if it had deleted; and lets caches keep the pages on which
+    one changes a password, which name the user.
+    """
+    return inherited(require_http_methods(["GET", "HEAD", "POST"])(view))
 
 
 def _in_order(
