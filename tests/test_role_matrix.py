@@ -1,0 +1,437 @@
+"""Who gets what at which address: tests/data/role-matrix.txt has a line for each route and each method.
+
+The walk is done once. Each request runs in a transaction of its own that is rolled back, so none sees what
+another did. POST has an empty body; POST+ brings what somebody would send who means it.
+
+A new address, or another answer on purpose: delete tests/data/role-matrix.txt and run this module. It writes
+the table anew and fails once; read the difference line by line before you commit it.
+"""
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib import import_module
+from itertools import product
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group, User
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection, transaction
+from django.test import Client, override_settings
+from django.urls import Resolver404, URLPattern, URLResolver, get_resolver, resolve, reverse
+
+from kb.choices import Severity
+from kb.document import Checklist, Document
+from kb.flow import publishing, reviewing, revising
+from kb.models import Decision, Entity, ImportRun, Post, Receipt
+from tests.conftest import empty_the_tables
+from tests.test_admin import Form
+
+pytestmark = pytest.mark.django_db(databases=["default", "reading"])
+
+TABLE = Path(__file__).parent / "data" / "role-matrix.txt"
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "POST+", "PUT", "PATCH", "DELETE")
+SAFE = ("GET", "HEAD", "OPTIONS")
+STAFF = ("editor", "reviewer", "administrator")
+ROLES = ("anonymous", "stranger", *STAFF)
+# Who may read is a setting, and only those without a login feel it.
+COLUMNS = (("anonymous", "public"), *((who, "authenticated") for who in ROLES))
+LOGINS = {"site:login", "admin:login"}
+LEGEND = """\
+# What each role gets at each address: see tests/test_role_matrix.py.
+# A number is the status of the answer; "login" is a redirect to a page that asks to log in.
+# public: without a login where KB_READ_ACCESS=public; all other columns where it is "authenticated".
+# stranger: logged in, without any right. POST: with an empty body. POST+: with what the form asks for.
+"""
+
+
+class Request(NamedTuple):
+    route: str
+    method: str
+    who: str
+    access: str  # KB_READ_ACCESS
+
+
+class Answer(NamedTuple):
+    status: int
+    shown: str  # as the table has it
+    cache: str
+    wrote: bool  # or locked a row to write
+
+
+Walk = dict[Request, Answer]
+
+
+# --- Addresses ----------------------------------------------------------------------------------------------
+def routes(resolver: URLResolver | None = None, before: str = "/") -> Iterator[str]:
+    """Every pattern that kb knows, in one piece."""
+    for pattern in (resolver or get_resolver()).url_patterns:
+        route = f"{before}{pattern.pattern}"
+        if isinstance(pattern, URLPattern):
+            yield route
+        else:
+            yield from routes(pattern, route)
+
+
+def address(route: str, world: SimpleNamespace) -> str:
+    """Where this route leads to something that is there."""
+    if route in world.addresses:
+        return str(world.addresses[route])
+    known = {
+        **world.parts,
+        "object_id": next((pk for place, pk in world.objects.items() if route.startswith(place)), ""),
+        "id": world.objects["/admin/auth/user/"],
+    }
+    found = re.sub(r"<(?:\w+:)?(\w+)>", lambda part: str(known[part[1]]), route)
+    assert not re.search(r"[<>()^$]", found), f"{route}: give it an address in make_world()"
+    return found
+
+
+# --- What is there ------------------------------------------------------------------------------------------
+def make_world() -> SimpleNamespace:
+    """One post that is published and whose next revision waits, and one of everything else."""
+    if not Group.objects.filter(name="Administrators").exists():
+        import_module("kb.migrations.0003_groups").make(apps, None)
+    people = {
+        "stranger": User.objects.create_user("stranger", password="pw"),
+        **{name: _staff(name, f"{name.capitalize()}s") for name in STAFF},
+    }
+    post = _post(people["editor"], people["reviewer"])
+    flag = post.head.flags.open().get(code="missing_owner")
+    unused = Entity.objects.create(name="unused", type="tool")
+    run = ImportRun.objects.create(by=people["administrator"], started_at=NOW)
+    receipt = Receipt.objects.create(run=run, place="a.txt:1", outcome="created", post=post)
+    checklist = publishing.checklist_key(Checklist(title="Before", items=("run linting",)))
+    autocomplete = "app_label=kb&model_name=postentity&field_name=entity&term=un"
+    type_of_posts = ContentType.objects.get_for_model(Post).pk
+    return SimpleNamespace(
+        people=people,
+        post=post,
+        parts={"pk": post.pk, "slug": post.slug, "number": 1, "flag": flag.pk, "key": checklist},
+        objects={
+            "/admin/kb/post/": post.pk,
+            "/admin/kb/entity/": unused.pk,
+            "/admin/kb/importrun/": run.pk,
+            "/admin/kb/receipt/": receipt.pk,
+            "/admin/kb/revision/": post.head.pk,
+            "/admin/kb/flag/": flag.pk,
+            "/admin/kb/decision/": Decision.objects.get().pk,
+            "/admin/auth/user/": User.objects.create_user("somebody", password="pw").pk,
+            "/admin/auth/group/": Group.objects.create(name="Nobody yet").pk,
+        },
+        addresses={
+            "/admin/autocomplete/": f"/admin/autocomplete/?{autocomplete}",
+            "/admin/r/<path:content_type_id>/<path:object_id>/": f"/admin/r/{type_of_posts}/{post.pk}/",
+            "/admin/^(?P<app_label>kb|auth)/$": "/admin/kb/",
+            "/admin/(?P<url>.*)$": "/admin/nothing/",
+            "/api/v1/entities/<str:type>/<str:slug>/": "/api/v1/entities/stack/python/",
+            "/api/v1/^(?:.*/)?$": "/api/v1/nothing/",
+            "/entities/<str:type>/<str:slug>/": "/entities/stack/python/",
+        },
+    )
+
+
+def _staff(name: str, group: str) -> User:
+    user = User.objects.create_user(name, password="pw", is_staff=True)
+    user.groups.add(Group.objects.get(name=group))
+    return user
+
+
+def _post(editor: User, reviewer: User) -> Post:
+    content = {
+        "title": "A note",
+        "checklists": [{"title": "Before", "items": ["run linting"]}],
+        "entities": [{"name": "python", "type": "stack"}],
+    }
+    note = revising.ChangeNote("written for a test")
+    post = revising.create(Document.read(content), slug="a-note", by=editor, at=NOW, note=note)
+    seen = {"number": 1, "fingerprint": post.head.fingerprint}
+    reviewing.approve(post, **seen, by=reviewer, at=NOW)
+    changed = Document.read({**content, "brief": "Changed."})
+    revising.save(post, changed, base_number=1, by=editor, at=NOW, note=note, ask_for_review=True)
+    return Post.objects.get(pk=post.pk)
+
+
+def filled(world: SimpleNamespace) -> dict[str, dict[str, Any]]:
+    """What somebody would send to these routes who means it."""
+    head = world.post.head
+    seen = {"number": head.number, "fingerprint": head.fingerprint}
+    client = Client()
+    client.force_login(world.people["editor"])
+
+    def form(name: str, *args: Any) -> dict[str, str]:
+        page = client.get(reverse(f"admin:kb_post_{name}", args=args)).content.decode()
+        return {**Form(page, "post_form").data, "brief": "New.", "reason": "Because.", "_save": "1"}
+
+    login = {"username": "administrator", "password": "pw"}
+    password = {"password1": "correct-horse-9", "password2": "correct-horse-9", "usable_password": "true"}
+    user = {"username": "renamed", "date_joined_0": "2026-11-23", "date_joined_1": "12:00:00"}
+    acts = "/admin/kb/post/<int:pk>/review"
+    deleting = {
+        f"{place}<path:object_id>/delete/": {"post": "yes"} for place in world.objects if "admin" in place
+    }
+    somebody = world.objects["/admin/auth/user/"]
+    return {
+        "/login/": login,
+        "/admin/login/": login,
+        "/admin/password_change/": {
+            "old_password": "pw",
+            "new_password1": "correct-horse-9",
+            "new_password2": "correct-horse-9",
+        },
+        f"{acts}/approve/": seen,
+        f"{acts}/request-changes/": {**seen, "comment": "Shorter."},
+        f"{acts}/raise-flag/": {"severity": Severity.BLOCKING, "sentence": "Wrong."},
+        f"{acts}/close-flag/<int:flag>/": {"note": "Settled."},
+        f"{acts}/withdraw/": {"comment": "Outdated."},
+        "/admin/kb/post/": {"action": "ask_for_review", "_selected_action": world.post.pk},
+        "/admin/kb/post/add/": {**form("add"), "title": "Another note"},
+        "/admin/kb/post/<path:object_id>/change/": form("change", world.post.pk),
+        "/admin/kb/post/<int:pk>/history/<int:number>/restore/": {
+            "base_number": head.number,
+            "reason": "It was better.",
+        },
+        "/admin/kb/entity/add/": {"name": "new", "type": "tool", "aliases": ""},
+        "/admin/kb/entity/<path:object_id>/change/": {"aliases": "never used"},
+        "/admin/auth/user/add/": {**password, "username": "new"},
+        "/admin/auth/user/<path:object_id>/change/": user,
+        "/admin/auth/user/<id>/password/": password,
+        "/admin/auth/user/": {
+            "action": "delete_selected",
+            "_selected_action": somebody,
+            "post": "yes",
+        },
+        "/admin/auth/group/add/": {"name": "New"},
+        "/admin/auth/group/<path:object_id>/change/": {"name": "Renamed"},
+        **deleting,
+    }
+
+
+# --- The walk -----------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def seen(django_db_setup: None, django_db_blocker: Any) -> Walk:
+    # A session inside its cookie is a query less for each request.
+    quick = override_settings(SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies")
+    with django_db_blocker.unblock(), quick:
+        logging.disable(logging.WARNING)
+        try:
+            return walk(make_world())
+        finally:
+            logging.disable(logging.NOTSET)
+            empty_the_tables()
+
+
+def walk(world: SimpleNamespace) -> Walk:
+    forms = filled(world)
+    visitors = {who: Visitor() for who in ROLES}
+    for who, user in world.people.items():
+        visitors[who].force_login(user)
+    found = {}
+    for access in ("public", "authenticated"):
+        with override_settings(KB_READ_ACCESS=access):
+            for route, method, who in product(routes(), METHODS, ROLES):
+                # The admin asks nobody for this setting: the first column shows it.
+                if access == "public" and who != "anonymous" and route.startswith("/admin/"):
+                    continue
+                if method == "POST+" and route not in forms:
+                    continue
+                data = forms[route] if method == "POST+" else {}
+                ask = Request(route, method, who, access)
+                found[ask] = visitors[who].ask(method.removesuffix("+"), address(route, world), data)
+    return found
+
+
+class Visitor(Client):
+    """Somebody whose requests leave no trace, neither in the database nor in their own cookies."""
+
+    def request(self, **request: Any) -> Any:
+        # Without what Client notes down of templates, exceptions and cookies: the walk is long.
+        return self.handler(self._base_environ(**request))
+
+    def ask(self, method: str, path: str, data: dict[str, Any]) -> Answer:
+        with transaction.atomic(), connection.cursor() as cursor:
+            response = self.post(path, data) if method == "POST" else self.generic(method, path)
+            # PostgreSQL gives a transaction its number with the first row that it writes or locks.
+            cursor.execute("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")
+            (wrote,) = cursor.fetchone()
+            transaction.set_rollback(True)
+        cache = response.headers.get("Cache-Control", "")
+        return Answer(response.status_code, _shown(response), cache, wrote)
+
+
+def _shown(response: Any) -> str:
+    if response.status_code == 302:
+        with suppress(Resolver404):
+            if resolve(urlsplit(response.headers["Location"]).path).view_name in LOGINS:
+                return "login"
+    return str(response.status_code)
+
+
+# --- The table ----------------------------------------------------------------------------------------------
+def rows(walked: Walk) -> list[str]:
+    """Route and method, then what each role gets."""
+    asked = sorted({(ask.route, METHODS.index(ask.method)) for ask in walked})
+    return [
+        _row(
+            route, METHODS[method], *(walked[Request(route, METHODS[method], *who)].shown for who in COLUMNS)
+        )
+        for route, method in asked
+    ]
+
+
+def _row(route: str, method: str, *answers: str) -> str:
+    return f"{route:<55}{method:<9}{''.join(f'{answer:<10}' for answer in answers)}".rstrip()
+
+
+def listed() -> list[str]:
+    lines = TABLE.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
+# --- Tests --------------------------------------------------------------------------------------------------
+def test_every_answer_is_the_one_in_the_table(seen: Walk) -> None:
+    found = rows(seen)
+    if not TABLE.exists():
+        names = ("public" if access == "public" else who for who, access in COLUMNS)
+        TABLE.write_text(
+            "\n".join([LEGEND + _row("# route", "method", *names), *found, ""]), encoding="utf-8"
+        )
+        pytest.fail(f"{TABLE} was missing and is written anew: read it before you commit it")
+
+    assert listed() == found
+
+
+def test_every_address_that_kb_knows_is_in_the_table_and_no_other() -> None:
+    known = sorted(set(routes()))
+
+    assert sorted({line.split()[0] for line in listed()}) == known
+
+
+# What follows would hold of no table that was written anew and not read.
+def test_no_answer_is_an_error_of_ours(seen: Walk) -> None:
+    assert {ask: answer.shown for ask, answer in seen.items() if answer.status >= 500} == {}
+
+
+def test_who_is_not_staff_gets_nothing_of_the_admin_but_its_login(seen: Walk) -> None:
+    inside = {
+        ask.route
+        for ask, answer in seen.items()
+        if ask.route.startswith("/admin/") and ask.who not in STAFF and answer.shown != "login"
+    }
+
+    assert inside == {"/admin/login/", "/admin/logout/"}
+
+
+def test_without_a_login_nothing_is_read_where_reading_asks_for_one(seen: Walk) -> None:
+    open_to_all = {
+        ask.route
+        for ask, answer in seen.items()
+        if (ask.who, ask.access, ask.method) == ("anonymous", "authenticated", "GET") and answer.status == 200
+    }
+
+    assert open_to_all == {"/login/", "/admin/login/", "/robots.txt"}
+
+
+def test_who_logged_in_reads_the_same_whether_or_not_all_may_read(seen: Walk) -> None:
+    differing = {
+        ask
+        for ask, answer in seen.items()
+        if (ask.who, ask.access) in {(who, "public") for who in ROLES[1:]}
+        and answer != seen[ask._replace(access="authenticated")]
+    }
+
+    assert Request("/api/v1/posts/", "GET", "stranger", "public") in seen
+    assert differing == set()
+
+
+def test_a_stranger_and_all_of_the_staff_get_the_same_of_what_readers_see(seen: Walk) -> None:
+    differing = {
+        ask
+        for ask, answer in seen.items()
+        if ask.who in STAFF
+        and not ask.route.startswith("/admin/")
+        and answer != seen[ask._replace(who="stranger")]
+    }
+
+    assert differing == set()
+
+
+def test_an_editor_decides_nothing_and_sees_no_accounts(seen: Walk) -> None:
+    places = ("/admin/kb/post/<int:pk>/review/", "/admin/auth/")
+    got = {
+        ask.route
+        for ask, answer in seen.items()
+        if ask.who == "editor" and ask.route.startswith(places) and answer.status == 200
+    }
+    decided = {(ask.route, ask.method) for ask in did(seen, "editor") if ask.route.startswith(places)}
+
+    assert (got, decided) == (set(), set())
+
+
+def test_each_role_does_what_its_rights_say_and_no_more(seen: Walk) -> None:
+    account = {"/admin/login/", "/admin/password_change/", "/login/"}
+    post = "/admin/kb/post/"
+    writing = {
+        f"{post}",
+        f"{post}add/",
+        f"{post}<path:object_id>/change/",
+        f"{post}<int:pk>/history/<int:number>/restore/",
+        "/admin/kb/entity/add/",
+        "/admin/kb/entity/<path:object_id>/change/",
+    }
+    acts = ("approve", "request-changes", "raise-flag", "close-flag/<int:flag>", "withdraw")
+    deciding = {f"{post}<int:pk>/review/{act}/" for act in acts}
+    administering = {
+        "/admin/kb/entity/<path:object_id>/delete/",
+        "/admin/auth/user/",
+        "/admin/auth/user/<id>/password/",
+        *(
+            f"/admin/auth/{model}/{act}/"
+            for model in ("user", "group")
+            for act in ("add", "<path:object_id>/change", "<path:object_id>/delete")
+        ),
+    }
+
+    done = {who: {ask.route for ask in did(seen, who) if ask.method == "POST+"} for who in ROLES}
+
+    assert done == {
+        "anonymous": {"/admin/login/", "/login/"},
+        "stranger": {"/admin/login/", "/login/"},
+        "editor": account | writing,
+        "reviewer": account | writing | deciding,
+        "administrator": account | writing | deciding | administering,
+    }
+
+
+def test_only_a_form_that_was_taken_writes(seen: Walk) -> None:
+    wrote = {ask for ask, answer in seen.items() if answer.wrote}
+    refused = {ask for ask in wrote if seen[ask].status in {400, 401, 403, 404, 405} or ask.method in SAFE}
+    unasked = {(ask.route, ask.method) for ask in wrote if ask.method != "POST+"}
+
+    assert len(wrote) > 50
+    assert refused == set()
+    # Its one field may be empty.
+    assert unasked == {("/admin/kb/entity/<path:object_id>/change/", "POST")}
+
+
+def test_no_page_of_the_admin_is_kept_by_any_cache(seen: Walk) -> None:
+    kept = {
+        ask.route
+        for ask, answer in seen.items()
+        if ask.route.startswith("/admin/") and "no-store" not in answer.cache
+    }
+
+    assert kept == set()
+
+
+def did(walked: Walk, who: str) -> set[Request]:
+    """What this role asked for and got done."""
+    return {ask for ask, answer in walked.items() if ask.who == who and answer.wrote and answer.status == 302}
