@@ -211,6 +211,7 @@ def _page(
         "head": head,
         "created": labels.when(head.created_at),
         "refused": refused,
+        "kept": _words(typed) if refused else "",
         "wrong": status == 400,
         "own_work": _is_own(head, request),
         "self_approval": settings.KB_ALLOW_SELF_APPROVAL,
@@ -233,6 +234,12 @@ def _page(
         },
     }
     return render_page(request, "review", post, title="Review", status=status, **context)
+
+
+def _words(typed: dict[str, forms.Form]) -> str:
+    """What somebody typed for an act that was refused: the act's form may be gone by now."""
+    (form,) = typed.values()
+    return next((form.initial[name] for name in ("comment", "note", "sentence") if name in form.initial), "")
 
 
 def _open_flag(flag: Flag, typed: dict[str, forms.Form]) -> dict[str, Any]:
