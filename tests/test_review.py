@@ -127,16 +127,19 @@ def test_a_post_that_nobody_approved_yet_is_all_new(reviewer: Client, make_post:
 def test_changes_are_those_since_the_last_approval(
     reviewer: Client, make_post: Any, publish: Any, edit: Any
 ) -> None:
-    post = make_post(summary="Approved words.")
+    post = make_post(summary="First words.")
+    publish(post)
+    edit(post, summary="Approved words.")
     publish(post)
     edit(post, summary="Words in between.")
     edit(post, summary="Newest words.")
 
     page = page_of(reviewer, post)
 
-    assert "Changes since the last approval (revision 1, v0.1.0)" in page
+    assert "Changes since the last approval (revision 2, v0.1.1)" in page
     assert "<del>Approved words.</del>" in page
     assert "<ins>Newest words.</ins>" in page
+    assert "First words." not in page
     assert "Words in between." not in page
 
 
