@@ -32,7 +32,7 @@ from kb.document import Checklist, Document
 from kb.flow import publishing, reviewing, revising
 from kb.models import Decision, Entity, ImportRun, Post, Receipt
 from tests.conftest import empty_the_tables
-from tests.test_admin import Form
+from tests.forms import Form
 
 pytestmark = pytest.mark.django_db(databases=["default", "reading"])
 
