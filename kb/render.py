@@ -1,9 +1,8 @@
 """Turn a body in Markdown or HTML into safe HTML, and say what the sanitiser took out."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from html.parser import HTMLParser
+from html import unescape
 from urllib.parse import urlsplit
 
 import nh3
@@ -30,10 +29,26 @@ ATTRIBUTES: dict[str, set[str]] = {
     "td": {"colspan", "rowspan"},
     "th": {"colspan", "rowspan", "scope"},
 }
-_VOID = frozenset("br hr img col input meta link source track wbr area base embed param".split())
+# Void, or closed by the next of their kind: they get deep only inside elements that are counted.
+_NEVER_DEEP = frozenset("br hr img col p li dt dd tr td th thead tbody tfoot colgroup".split())
+# Tags as browsers cut them: https://html.spec.whatwg.org/multipage/parsing.html#tokenization
+# Whatever begins a match ends it, at the latest with the text, so that nothing is looked at twice.
+_SPACE, _SPACES = r"\t\n\f\r ", r"[\t\n\f\r ]*+"
+_NAME = rf"[^{_SPACE}/>][^{_SPACE}/>=]*+"
+_VALUE = rf""" "[^"]*+" | '[^']*+' | [^{_SPACE}>"'][^{_SPACE}>]*+ | (?=>) """.replace(" | ", "|").strip()
+_ATTRIBUTE = re.compile(rf"({_NAME})(?:{_SPACES}={_SPACES}({_VALUE}))?+")
+_TOKEN = re.compile(
+    r"<!--(?:-?>|.*?(?:--!?>|\Z))"
+    r"|<(?:[!?]|/(?![a-zA-Z]))[^>]*+(?:>|\Z)"
+    rf"|<(?P<raw>(?i:script|style))(?=[{_SPACE}/>]).*?(?:</(?i:(?P=raw))(?=[{_SPACE}/>])[^>]*+(?:>|\Z)|\Z)"
+    rf"|<(?P<end>/?)(?P<tag>[a-zA-Z][^{_SPACE}/>]*+)"
+    rf"(?P<attributes>(?:[{_SPACE}/]*+{_NAME}(?:{_SPACES}={_SPACES}(?:{_VALUE}))?+)*+)"
+    rf"[{_SPACE}/]*+(?:>|(?P<cut>\Z))",
+    re.DOTALL,
+)
 _LANGUAGE = re.compile(r"language-[A-Za-z0-9+#.-]{1,40}")
 # Control characters, spaces and backslashes: browsers drop or bend them, and "/\host" would leave the site.
-_BENT = re.compile(r"[\x00-\x20\x7f\\]")
+_BENT = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +73,7 @@ def safe_url(url: str) -> str | None:
         host = parts.hostname
     except ValueError:
         return None
-    return url if parts.scheme in {"http", "https"} and host and not parts.username else None
+    return url if parts.scheme in {"http", "https"} and host and "@" not in parts.netloc else None
 
 
 def safe_link(url: str) -> str | None:
@@ -72,12 +87,12 @@ def render(body: str, body_format: BodyFormat) -> Rendered:
     """Compile a body. Raises InvalidDocument when it is nested too deeply or grows too large."""
     removed: list[Removed] = []
     if body_format == BodyFormat.MARKDOWN:
-        html = _markdown(body, removed)
-        # What our own renderer writes and nh3 trims, such as the alignment of cells, is nobody's markup.
-        _bound(html, [])
+        trimmed: list[Removed] = []
+        html = _retold(_markdown(body, removed), trimmed)
+        # The rest, such as the alignment of cells, our own renderer wrote: it is nobody's markup.
+        removed += [piece for piece in trimmed if piece.what.startswith("src=")]
     else:
-        html = body
-        _bound(html, removed)
+        html = _retold(body, removed)
     clean = nh3.clean(
         html,
         tags=set(TAGS),
@@ -117,50 +132,61 @@ def _keep_attribute(tag: str, name: str, value: str) -> str | None:
             return value
 
 
-class _Bounds(HTMLParser):
-    """Walks the tags once: how deep they go, and which of them the sanitiser will not keep."""
+def _retold(html: str, removed: list[Removed]) -> str:
+    """The same HTML with allowed elements and attributes alone; notes what it leaves out.
 
-    def __init__(self, removed: list[Removed]) -> None:
-        super().__init__(convert_charrefs=True)
-        self.removed = removed
-        self.depth = 0
-
-    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
-        if tag not in _VOID:
-            self.depth += 1
-        if self.depth > MAX_NESTING:
-            raise InvalidDocument(
-                [Problem("body", f"more than {MAX_NESTING} elements inside each other", "fewer levels")]
-            )
-        if len(self.removed) < MAX_REMOVED:
-            self._note(tag, attrs)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        self.handle_endtag(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in _VOID:
-            self.depth = max(0, self.depth - 1)
-
-    def _note(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
-        if tag not in TAGS:
-            self.removed.append(Removed(f"element <{tag[:40]}>"))
-            return
-        allowed = ATTRIBUTES["*"] | ATTRIBUTES.get(tag, set())
-        for name, value in attrs:
-            if name not in allowed or _keep_attribute(tag, name, value or "") is None:
-                self.removed.append(Removed(f"{name[:40]}={(value or '')[:120]!r} of <{tag}>"))
-
-
-def _bound(html: str, removed: list[Removed]) -> None:
+    Takes time as the text is long. What the sanitiser then reads holds no comments, scripts or foreign
+    elements, so it nests as counted here: an end tag counts if it closes the innermost element, no other.
+    """
     if len(html) > MAX_HTML:
         raise InvalidDocument(
             [Problem("body", f"{len(html)} characters of HTML", f"at most {MAX_HTML} once compiled")]
         )
-    bounds = _Bounds(removed)
-    bounds.feed(html)
-    bounds.close()
+    pieces: list[str] = []
+    inside: list[str] = []
+    at = 0
+    for token in _TOKEN.finditer(html):
+        pieces.append(html[at : token.start()].replace("<", "&lt;"))
+        at = token.end()
+        name = token["raw"] or token["tag"] or ""
+        tag = name.lower() if name.isascii() else name
+        if token["cut"] is not None:
+            _note(removed, f"unfinished <{tag[:40]}>")
+        elif tag in TAGS and token["end"]:
+            pieces.append(f"</{tag}>")
+            if inside[-1:] == [tag]:
+                inside.pop()
+        elif tag in TAGS:
+            pieces.append(f"<{tag}{_attributes(tag, token['attributes'], removed)}>")
+            if tag not in _NEVER_DEEP:
+                inside.append(tag)
+            if len(inside) > MAX_NESTING:
+                raise InvalidDocument(
+                    [Problem("body", f"more than {MAX_NESTING} elements inside each other", "fewer levels")]
+                )
+        elif tag and not token["end"]:
+            _note(removed, f"element <{tag[:40]}>")
+    return "".join((*pieces, html[at:].replace("<", "&lt;")))
+
+
+def _attributes(tag: str, text: str, removed: list[Removed]) -> str:
+    allowed = ATTRIBUTES["*"] | ATTRIBUTES.get(tag, set())
+    kept: dict[str, str] = {}
+    for found in _ATTRIBUTE.finditer(text):
+        name = found[1].lower() if found[1].isascii() else found[1]
+        given = found[2] or ""
+        quoted = given[:1] in {'"', "'"}
+        value = given[1:-1] if quoted else given
+        if name not in allowed or _keep_attribute(tag, name, unescape(value)) is None:
+            _note(removed, f"{name[:40]}={unescape(value)[:120]!r} of <{tag}>")
+        else:
+            kept.setdefault(name, f' {name}="{value.replace(chr(34), "&quot;")}"')
+    return "".join(kept.values())
+
+
+def _note(removed: list[Removed], what: str) -> None:
+    if len(removed) < MAX_REMOVED:
+        removed.append(Removed(what))
 
 
 def words(html: str) -> str:
