@@ -7,7 +7,6 @@ yesterday's content yesterday's fingerprint.
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
@@ -135,9 +134,7 @@ class Payload(Part):
     def _bounded(cls, given: Any) -> Any:
         if not isinstance(given, Mapping):
             return given
-        kept = {key: _json_value(value, str(key), 1) for key, value in given.items()}
-        for key in kept:
-            _refuse_hidden(key)
+        kept = {_refuse_hidden(str(key)): _json_value(value, str(key), 1) for key, value in given.items()}
         if len(json.dumps(kept, ensure_ascii=False).encode("utf-8", "surrogatepass")) > MAX_PAYLOAD:
             raise ValueError(f"at most {MAX_PAYLOAD} bytes of JSON")
         return kept
@@ -164,7 +161,8 @@ def _json_value(value: Any, place: str, depth: int) -> Any:
 
 
 def _number(value: float, place: str) -> float:
-    if not math.isfinite(value) or abs(value) > MAX_NUMBER:
+    # Not by math.isfinite: it fails at whole numbers that no float can hold. NaN is not below anything.
+    if not abs(value) <= MAX_NUMBER:
         raise ValueError(f"finite numbers up to 2**53 - 1, {place} is not one")
     return value or 0  # one zero: the database knows no negative one
 
@@ -233,7 +231,7 @@ class Document(Part):
 def _problem(found: dict[str, Any]) -> Problem:
     field = ".".join(str(step) for step in found["loc"])
     value = found.get("input")
-    got = "nothing" if found["type"] == "missing" else repr(value)[:80]
+    got = "nothing" if found["type"] == "missing" else _shown(value)
     context = found.get("ctx", {})
     match found["type"]:
         case "enum":
@@ -248,6 +246,13 @@ def _problem(found: dict[str, Any]) -> Problem:
             expected = str(found["msg"]).removeprefix("Input should be ").removeprefix("a valid ")
             expected = expected[:1].lower() + expected[1:]
     return Problem(field=field, got=got, expected=expected)
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)[:80]
+    except RecursionError:
+        return "deeper nesting"
 
 
 def _length(limits: Mapping[str, Any], unit: str) -> str:
