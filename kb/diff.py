@@ -58,15 +58,24 @@ def diff(before: Document | None, after: Document) -> list[FieldChange]:
     """Say what changed from `before` (None: there was nothing) to `after`; [] when nothing did."""
     old = before.plain() if before else {}
     new = after.plain()
-    changes = [_change(field, old.get(field), new[field]) for field in LABELS if old.get(field) != new[field]]
+    changes = [
+        _change(field, old.get(field), new[field])
+        for field in LABELS
+        if _exactly(old.get(field)) != _exactly(new[field])
+    ]
     return [change for change in changes if before or change.lines]
+
+
+def _exactly(value: Any) -> str:
+    # Python takes True, 1 and 1.0 for equal; a fingerprint does not.
+    return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True)
 
 
 def _change(field: str, old: Any, new: Any) -> FieldChange:
     before, after = printed(field, old), printed(field, new)
     if before == after and old is not None:
         # What reads alike may still differ, such as 7 and "7": no change may look like none.
-        before, after = (json.dumps(value, ensure_ascii=False, indent=1).split("\n") for value in (old, new))
+        before, after = (_exactly(value).split("\n") for value in (old, new))
     kind: Literal["text", "list", "value"] = "value"
     if isinstance(new, (list, dict)):
         kind = "list"
