@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from django.conf import settings
@@ -175,13 +175,35 @@ def credential(document: Document) -> Finding | None:
 
 
 def _credentials(document: Document) -> Iterator[tuple[str, Evidence]]:
-    for field, text in texts(document.plain()):
-        # In a payload the key says what the text is.
-        named = f"{field.rpartition('.')[2]}={text}" if field.startswith("payload.") else text
+    plain = document.plain()
+    payload = plain.pop("payload")
+    for field, text in chain(texts(plain), _named(payload, "payload")):
         for what, pattern in CREDENTIALS:
-            for match in pattern.finditer(named):
+            for match in pattern.finditer(text):
                 if not _PLACEHOLDER.search(match["secret"]):
-                    yield what, Evidence(field, masked(match))
+                    yield what, Evidence(_hidden(field), masked(match))
+
+
+def _named(value: Any, path: str, name: str = "") -> Iterator[tuple[str, str]]:
+    """Each value of a payload as "key=value", for the key says what it is; a key of several by itself."""
+    match value:
+        case dict():
+            for key, part in value.items():
+                if isinstance(part, (dict, list)):
+                    yield f"{path}.{key}", key
+                yield from _named(part, f"{path}.{key}", key)
+        case list():
+            for position, part in enumerate(value):
+                yield from _named(part, f"{path}.{position}", name)
+        case _:
+            yield path, f"{name}={value}"
+
+
+def _hidden(field: str) -> str:
+    # A payload's keys are free text, and so part of the path may be a secret.
+    for _, pattern in CREDENTIALS:
+        field = pattern.sub(masked, field)
+    return field
 
 
 def masked(match: re.Match[str]) -> str:
