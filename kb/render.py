@@ -13,6 +13,9 @@ from kb.errors import InvalidDocument, Problem
 
 MAX_NESTING = 60  # levels of HTML elements; Markdown stops at 20 by itself
 MAX_HTML = 4_000_000  # characters
+# The sanitiser's time grows with the square of these: a second or so at the most.
+MAX_ELEMENTS = 50_000
+MAX_REFERENCES = 200_000  # such as "&amp;"
 MAX_REMOVED = 50  # pieces of evidence
 
 TAGS = frozenset(
@@ -29,6 +32,9 @@ ATTRIBUTES: dict[str, set[str]] = {
     "td": {"colspan", "rowspan"},
     "th": {"colspan", "rowspan", "scope"},
 }
+# Elements that browsers open again in each paragraph until somebody closes them, and how often they may.
+_REOPENED = frozenset("b code em i s small strong u".split())
+MAX_REOPENED = 100_000
 # Void, or closed by the next of their kind: they get deep only inside elements that are counted.
 _NEVER_DEEP = frozenset("br hr img col p li dt dd tr td th thead tbody tfoot colgroup".split())
 # Tags as browsers cut them: https://html.spec.whatwg.org/multipage/parsing.html#tokenization
@@ -46,6 +52,7 @@ _TOKEN = re.compile(
     rf"[{_SPACE}/]*+(?:>|(?P<cut>\Z))",
     re.DOTALL,
 )
+_BARE = re.compile(r"&(?![a-zA-Z#])")
 _LANGUAGE = re.compile(r"language-[A-Za-z0-9+#.-]{1,40}")
 # Control characters, spaces and backslashes: browsers drop or bend them, and "/\host" would leave the site.
 _BENT = re.compile(r"[\x00-\x20\x7f-\x9f\\]")
@@ -102,7 +109,23 @@ def render(body: str, body_format: BodyFormat) -> Rendered:
         url_schemes={"http", "https"},
         clean_content_tags={"script", "style"},
     )
+    _refuse_large(clean)
     return Rendered(html=clean, removed=tuple(dict.fromkeys(removed))[:MAX_REMOVED])
+
+
+def _refuse_large(html: str) -> None:
+    _refuse(len(html), MAX_HTML, "characters of HTML")
+
+
+def _refuse_costly(depth: int, elements: int, reopened: int) -> None:
+    _refuse(depth, MAX_NESTING, "elements inside each other")
+    _refuse(elements, MAX_ELEMENTS, "elements")
+    _refuse(reopened, MAX_REOPENED, "repetitions of elements such as <b> that nobody closed")
+
+
+def _refuse(number: int, most: int, what: str) -> None:
+    if number > most:
+        raise InvalidDocument([Problem("body", f"more than {most} {what}", f"at most {most} once compiled")])
 
 
 def _markdown(body: str, removed: list[Removed]) -> str:
@@ -138,15 +161,12 @@ def _retold(html: str, removed: list[Removed]) -> str:
     Takes time as the text is long. What the sanitiser then reads holds no comments, scripts or foreign
     elements, so it nests as counted here: an end tag counts if it closes the innermost element, no other.
     """
-    if len(html) > MAX_HTML:
-        raise InvalidDocument(
-            [Problem("body", f"{len(html)} characters of HTML", f"at most {MAX_HTML} once compiled")]
-        )
+    _refuse_large(html)
     pieces: list[str] = []
     inside: list[str] = []
-    at = 0
+    at = elements = left_open = reopened = 0
     for token in _TOKEN.finditer(html):
-        pieces.append(html[at : token.start()].replace("<", "&lt;"))
+        pieces.append(_text(html[at : token.start()]))
         at = token.end()
         name = token["raw"] or token["tag"] or ""
         tag = name.lower() if name.isascii() else name
@@ -155,18 +175,26 @@ def _retold(html: str, removed: list[Removed]) -> str:
         elif tag in TAGS and token["end"]:
             pieces.append(f"</{tag}>")
             if inside[-1:] == [tag]:
-                inside.pop()
+                left_open -= inside.pop() in _REOPENED
         elif tag in TAGS:
             pieces.append(f"<{tag}{_attributes(tag, token['attributes'], removed)}>")
+            elements += 1
+            reopened += left_open
             if tag not in _NEVER_DEEP:
                 inside.append(tag)
-            if len(inside) > MAX_NESTING:
-                raise InvalidDocument(
-                    [Problem("body", f"more than {MAX_NESTING} elements inside each other", "fewer levels")]
-                )
+                left_open += tag in _REOPENED
+            _refuse_costly(len(inside), elements, reopened)
         elif tag and not token["end"]:
             _note(removed, f"element <{tag[:40]}>")
-    return "".join((*pieces, html[at:].replace("<", "&lt;")))
+    retold = "".join((*pieces, _text(html[at:])))
+    _refuse_large(retold)
+    _refuse(retold.count("&"), MAX_REFERENCES, "references such as &amp;")
+    return retold
+
+
+def _text(between: str) -> str:
+    # Also each "&" that begins no reference. Quotes mean nothing here, and code is full of them.
+    return _BARE.sub("&amp;", between.replace("&quot;", '"')).replace("<", "&lt;")
 
 
 def _attributes(tag: str, text: str, removed: list[Removed]) -> str:

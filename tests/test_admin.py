@@ -270,7 +270,7 @@ def test_text_that_cannot_be_compiled_is_an_error_at_the_body(editor: Client, ma
 
     response = send(editor, post, data)
 
-    assert "fewer levels" in str(response.context["adminform"].form.errors["body"])
+    assert "at most 60" in str(response.context["adminform"].form.errors["body"])
     assert Revision.objects.count() == 1
 
 

@@ -12,9 +12,12 @@ from kb.choices import BodyFormat
 from kb.errors import InvalidDocument, Problem
 from kb.render import (
     ATTRIBUTES,
+    MAX_ELEMENTS,
     MAX_HTML,
     MAX_NESTING,
+    MAX_REFERENCES,
     MAX_REMOVED,
+    MAX_REOPENED,
     TAGS,
     Rendered,
     render,
@@ -161,7 +164,7 @@ def test_too_many_levels_are_refused_however_they_are_hidden(level: str) -> None
         render(level * (MAX_NESTING + 1), HTML)
 
     assert refused.value.problems == [
-        Problem("body", "more than 60 elements inside each other", "fewer levels")
+        Problem("body", "more than 60 elements inside each other", "at most 60 once compiled")
     ]
 
 
@@ -181,8 +184,32 @@ def test_too_much_html_is_refused() -> None:
         render("x" * (MAX_HTML + 1), HTML)
 
     assert refused.value.problems == [
-        Problem("body", f"{MAX_HTML + 1} characters of HTML", f"at most {MAX_HTML} once compiled")
+        Problem("body", f"more than {MAX_HTML} characters of HTML", f"at most {MAX_HTML} once compiled")
     ]
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        # Browsers open each of the 50 again in every paragraph: megabytes from a few kilobytes.
+        (
+            "".join(f"<b title={n}>" for n in range(50)) + "<p>x</p>" * 3000,
+            f"{MAX_REOPENED} repetitions of elements such as <b> that nobody closed",
+        ),
+        ("<table>" + "x<p>" * (MAX_ELEMENTS + 1), f"{MAX_ELEMENTS} elements"),
+        ("&" * (MAX_REFERENCES + 1), f"{MAX_REFERENCES} references such as &amp;"),
+    ],
+    ids=["left open", "elements", "references"],
+)
+def test_what_would_cost_the_sanitiser_minutes_is_refused_before_it(body: str, what: str) -> None:
+    with pytest.raises(InvalidDocument, match=re.escape(f"more than {what}")):
+        render(body, HTML)
+
+
+def test_code_full_of_quotes_is_no_cost() -> None:
+    code = '"key": "value",\n' * 60_000
+
+    assert code in html(f"<pre>{code}</pre>")
 
 
 def seconds(body: str, body_format: BodyFormat) -> float:
