@@ -8,7 +8,7 @@ import pytest
 
 PROJECT = Path(__file__).parent.parent
 
-LEAVES = ("kb.choices", "kb.diff", "kb.document", "kb.errors", "kb.render", "kb.sources")
+LEAVES = ("kb.article", "kb.choices", "kb.diff", "kb.document", "kb.errors", "kb.render", "kb.sources")
 # Each stage calls later ones alone.
 STAGES = ("demonstrating", "importing", "revising", "flagging", "reviewing", "publishing", "permitting")
 DOORS = {

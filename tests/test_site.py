@@ -13,10 +13,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from kb.article import article, may_show
 from kb.flow import reviewing
 from kb.models import Post, Publication
 from kb.site import listing as lists
-from kb.site.article import article, may_show
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reading"])
 
@@ -532,6 +532,11 @@ class TestArticle:
             "section-2",
         ]
         assert len(made.sections) == 4
+
+    def test_a_page_with_ids_of_its_own_puts_a_prefix_before_those_of_headings(self) -> None:
+        made = article("<h2>Decide</h2>", prefix="text-")
+
+        assert made.html == '<h2 id="text-decide">Decide</h2>'
 
     def test_a_heading_with_markup_is_listed_by_its_words(self) -> None:
         made = article('<h2 title="x">Use <code>a &lt; b</code> &amp; <em>c</em></h2>')

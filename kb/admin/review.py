@@ -13,13 +13,14 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
 
 from kb.admin import labels
 from kb.admin.diffs import shown
 from kb.admin.history import decision_rows, flag_row
 from kb.admin.history import render as render_page
+from kb.article import article
 from kb.choices import Severity, Verdict
 from kb.document import Document
 from kb.errors import InvalidDocument, Refused
@@ -271,7 +272,7 @@ def _preview(document: Document) -> SafeString:
         html = render(document.body, document.body_format).html
     except InvalidDocument as error:
         return format_html("<p>{}</p>", str(error))
-    return mark_safe(html)  # noqa: S308  (it went through the sanitiser)
+    return article(html, prefix="text-").html
 
 
 def _source(post: Post) -> dict[str, Any] | None:

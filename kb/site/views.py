@@ -12,9 +12,9 @@ from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
 from django.views.decorators.http import require_safe
 
+from kb.article import article, may_show
 from kb.models.publication import Publication, PublishedEntity
 from kb.site.access import for_readers, refuse_hidden
-from kb.site.article import article, may_show
 from kb.site.listing import listing
 
 ENTITIES = 300  # on one page

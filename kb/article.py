@@ -33,8 +33,9 @@ class Article:
     sections: list[Section] = field(default_factory=list)  # h2 and h3
 
 
-def article(html: str) -> Article:
-    writer = _Writer(shift=1 if "<h1" in html else 0)  # the page's own title is the only h1
+def article(html: str, prefix: str = "") -> Article:
+    """Headings get the prefix before their addresses, where a page has more ids of its own than ours."""
+    writer = _Writer(shift=1 if "<h1" in html else 0, prefix=prefix)  # the page's own title is the only h1
     writer.feed(html)
     writer.close()
     # Tags are those of the sanitiser, text keeps its escapes, and what is added is escaped by format_html.
@@ -61,9 +62,9 @@ def _matches(host: str, port: int, known: str) -> bool:
 class _Writer(HTMLParser):
     """Write each token as it came, but for headings, images and tables."""
 
-    def __init__(self, shift: int) -> None:
+    def __init__(self, shift: int, prefix: str) -> None:
         super().__init__(convert_charrefs=False)
-        self.shift = shift
+        self.shift, self.prefix = shift, prefix
         self.out: list[str] = []
         self.sections: list[Section] = []
         self.heading: list[str] | None = None  # text of the heading that is open
@@ -122,7 +123,7 @@ class _Writer(HTMLParser):
 
     def _address(self, text: str) -> str:
         """The heading's words as most Markdown tools write them, so that an author's own #links arrive."""
-        base = slugify(text, allow_unicode=True)[:80] or "section"
+        base = self.prefix + (slugify(text, allow_unicode=True)[:80] or "section")
         address, n = base, 1
         while address in self.taken:
             n += 1
