@@ -1,7 +1,22 @@
-"""Turn a page into what a browser would send of one of its forms."""
+"""Turn pages and posts into what a browser would send of their forms."""
 
 from html.parser import HTMLParser
 from typing import Any
+
+from kb.flow import reviewing
+from kb.models import Decision, Flag, Post
+
+
+def what_is_seen(post: Post) -> dict[str, Any]:
+    """What a review page shows of the post now, as the forms of a decision carry it."""
+    post = Post.objects.select_related("head").get(pk=post.pk)
+    assert post.head
+    decisions, flags = Decision.objects.filter(revision__post=post), Flag.objects.filter(revision=post.head)
+    return {
+        "number": post.head.number,
+        "fingerprint": post.head.fingerprint,
+        "standing": reviewing.standing(decisions, flags),
+    }
 
 
 def filled(response: Any, form_id: str) -> dict[str, str]:

@@ -18,6 +18,7 @@ from kb.document import Document
 from kb.flow import reviewing, revising
 from kb.models import Decision, Flag, ImportRun, Post, Publication
 from kb.sources.record import Record
+from tests.forms import what_is_seen as seen
 
 pytestmark = pytest.mark.django_db
 
@@ -40,11 +41,6 @@ def page_of(client: Client, post: Post) -> str:
 
 def text_of(response: Any) -> str:
     return html.unescape(response.content.decode())
-
-
-def seen(post: Post) -> dict[str, Any]:
-    post.refresh_from_db()
-    return {"number": post.head.number, "fingerprint": post.head.fingerprint}
 
 
 def messages_of(response: Any) -> list[str]:
@@ -307,7 +303,7 @@ def test_an_approval_of_what_changed_meanwhile_is_refused_and_shows_what_is_new(
         "Look at what is new and decide again.",
     )
     form, now_seen = response.context["approve_form"], seen(post)
-    values = {name: form[name].value() for name in ("number", "fingerprint", "comment")}
+    values = {name: form[name].value() for name in ("number", "fingerprint", "standing", "comment")}
     assert values == {**now_seen, "comment": "Typed at length."}
     assert now_seen["number"] == 2
     assert "<dd>Never seen.</dd>" in text_of(response)
@@ -370,7 +366,12 @@ def test_who_may_review_but_not_publish_sees_no_such_buttons_and_is_refused(
     assert "Approve and publish" not in page
     assert "Withdraw from readers" not in page
     assert client.post(address("approve", post), seen(post)).status_code == 403
-    assert client.post(address("withdraw", post), {"comment": "Gone."}).status_code == 403
+    assert (
+        client.post(
+            address("withdraw", post), {"published": post.head.fingerprint, "comment": "Gone."}
+        ).status_code
+        == 403
+    )
     assert client.post(address("request_changes", post), {**seen(post), "comment": "No."}).status_code == 302
 
 
@@ -418,8 +419,12 @@ def test_closing_a_flag_needs_a_note(reviewer: Client, make_post: Any, flag: Any
     post = make_post()
     raised = flag(post)
 
-    without = reviewer.post(address("close_flag", post, raised.pk), {"note": ""})
-    response = reviewer.post(address("close_flag", post, raised.pk), {"note": "It is ours."}, follow=True)
+    without = reviewer.post(address("close_flag", post, raised.pk), {"note": "", "sentence": raised.sentence})
+    response = reviewer.post(
+        address("close_flag", post, raised.pk),
+        {"note": "It is ours.", "sentence": raised.sentence},
+        follow=True,
+    )
 
     raised.refresh_from_db()
     assert refused(without) == (409, "Say in the note why this flag needs no further attention.")
@@ -438,9 +443,11 @@ def test_what_was_typed_stays_where_its_form_is_gone(
     reviewing.withdraw(withdrawn, by=people.second_reviewer, at=now, comment="Outdated.")
 
     responses = [
-        reviewer.post(address("close_flag", flagged, old.pk), {"note": "Typed at length."}),
+        reviewer.post(
+            address("close_flag", flagged, old.pk), {"note": "Typed at length.", "sentence": old.sentence}
+        ),
         reviewer.post(address("approve", approved), {**seen(approved), "comment": "Typed at length."}),
-        reviewer.post(address("withdraw", withdrawn), {"comment": "Typed at length."}),
+        reviewer.post(address("withdraw", withdrawn), {"published": "-", "comment": "Typed at length."}),
     ]
 
     assert [response.status_code for response in responses] == [409, 409, 409]
@@ -450,7 +457,9 @@ def test_what_was_typed_stays_where_its_form_is_gone(
 def test_a_flag_is_closed_under_its_own_post_alone(reviewer: Client, make_post: Any, flag: Any) -> None:
     raised, other = flag(make_post()), make_post()
 
-    response = reviewer.post(address("close_flag", other, raised.pk), {"note": "Settled."})
+    response = reviewer.post(
+        address("close_flag", other, raised.pk), {"note": "Settled.", "sentence": raised.sentence}
+    )
 
     raised.refresh_from_db()
     assert (response.status_code, raised.is_open) == (404, True)
@@ -462,9 +471,11 @@ def test_withdrawing_needs_a_reason_and_takes_the_post_from_readers(
     post = make_post(title="Note")
     publish(post)
 
-    without = reviewer.post(address("withdraw", post), {"comment": ""})
+    without = reviewer.post(address("withdraw", post), {"published": post.head.fingerprint, "comment": ""})
     kept = Publication.objects.count()
-    response = reviewer.post(address("withdraw", post), {"comment": "Outdated."}, follow=True)
+    response = reviewer.post(
+        address("withdraw", post), {"published": post.head.fingerprint, "comment": "Outdated."}, follow=True
+    )
 
     assert (refused(without), kept) == ((409, "Say why “Note” is withdrawn."), 1)
     assert messages_of(response) == ["Withdrawn: readers no longer have this post."]

@@ -30,9 +30,9 @@ from django.urls import Resolver404, URLPattern, URLResolver, get_resolver, reso
 from kb.choices import Severity
 from kb.document import Checklist, Document
 from kb.flow import publishing, reviewing, revising
-from kb.models import Decision, Entity, ImportRun, Post, Receipt
+from kb.models import Decision, Entity, Flag, ImportRun, Post, Publication, Receipt
 from tests.conftest import empty_the_tables
-from tests.forms import Form
+from tests.forms import Form, what_is_seen
 
 pytestmark = pytest.mark.django_db(databases=["default", "reading"])
 
@@ -163,7 +163,8 @@ def _post(editor: User, reviewer: User) -> Post:
 def filled(world: SimpleNamespace) -> dict[str, dict[str, Any]]:
     """What somebody would send to these routes who means it."""
     head = world.post.head
-    seen = {"number": head.number, "fingerprint": head.fingerprint}
+    on_page = what_is_seen(world.post)
+    flag = Flag.objects.get(pk=world.parts["flag"])
     client = Client()
     client.force_login(world.people["editor"])
 
@@ -187,11 +188,17 @@ def filled(world: SimpleNamespace) -> dict[str, dict[str, Any]]:
             "new_password1": "correct-horse-9",
             "new_password2": "correct-horse-9",
         },
-        f"{acts}/approve/": seen,
-        f"{acts}/request-changes/": {**seen, "comment": "Shorter."},
+        f"{acts}/approve/": on_page,
+        f"{acts}/request-changes/": {**on_page, "comment": "Shorter."},
         f"{acts}/raise-flag/": {"severity": Severity.BLOCKING, "sentence": "Wrong."},
-        f"{acts}/close-flag/<int:flag>/": {"note": "Settled."},
-        f"{acts}/withdraw/": {"comment": "Outdated."},
+        f"{acts}/close-flag/<int:flag>/": {
+            "note": "Settled.",
+            "sentence": flag.sentence,
+        },
+        f"{acts}/withdraw/": {
+            "published": Publication.objects.get(post=world.post).fingerprint,
+            "comment": "Outdated.",
+        },
         "/admin/kb/post/": {"action": "ask_for_review", "_selected_action": world.post.pk},
         "/admin/kb/post/add/": {**form("add"), "title": "Another note"},
         "/admin/kb/post/<path:object_id>/change/": form("change", world.post.pk),

@@ -89,7 +89,11 @@ def test_a_note_travels_from_its_source_file_to_the_meta_json(
     assert reviewer.post(address("approve", post), seen).status_code == 409
     assert meta(post)[0] == 404
     flag = Flag.objects.get(code="by_hand")
-    reviewer.post(address("close_flag", post, flag.pk), {"note": "Tried it: it is."})
+    closing = {"note": "Tried it: it is.", "sentence": flag.sentence}
+    reviewer.post(address("close_flag", post, flag.pk), closing)
+    # On a page from before the flag was closed, a decision is not taken.
+    assert reviewer.post(address("approve", post), seen).status_code == 409
+    seen = filled(reviewer.get(address("review", post)), "approve")
 
     # The editor may not approve; the reviewer may, and exactly what was shown goes out.
     assert editor.post(address("approve", post), seen).status_code == 403

@@ -333,7 +333,13 @@ class RowFormSet(BaseFormSet):
 
 def _rows(form: type[RowForm]) -> type[RowFormSet]:
     return formset_factory(
-        form, formset=RowFormSet, extra=1, can_order=True, can_delete=True, max_num=MAX_ITEMS
+        form,
+        formset=RowFormSet,
+        extra=1,
+        can_order=True,
+        can_delete=True,
+        max_num=MAX_ITEMS,
+        absolute_max=MAX_ITEMS + 1,
     )  # type: ignore[return-value]
 
 

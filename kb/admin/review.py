@@ -48,6 +48,7 @@ class SeenForm(forms.Form):
 
     number = forms.IntegerField(widget=forms.HiddenInput)
     fingerprint = forms.CharField(widget=forms.HiddenInput, max_length=64)
+    standing = forms.CharField(widget=forms.HiddenInput, max_length=64)
 
 
 class ApproveForm(SeenForm):
@@ -68,10 +69,12 @@ class RaiseFlagForm(forms.Form):
 
 
 class CloseFlagForm(forms.Form):
+    sentence = forms.CharField(widget=forms.HiddenInput, strip=False)
     note = _comment("Why it is settled", "Stays with the flag.", needed=True)
 
 
 class WithdrawForm(forms.Form):
+    published = forms.CharField(widget=forms.HiddenInput, max_length=64)
     comment = _comment("Why it goes", "Readers lose the post at once; nothing is deleted.", needed=True)
 
 
@@ -170,11 +173,8 @@ def _act(
     try:
         act(post, form.cleaned_data)
     except Refused as refused:
-        # What is hidden in the form must name what the page shows now; what was typed stays.
-        post = _post(pk)
-        initial = {**form.cleaned_data, **_seen(post)}
-        typed = {name: form_class(initial=initial, auto_id=f"id_{name}_%s")}
-        return _page(request, post, typed=typed, refused=refused, status=409)
+        typed = {name: form_class(initial=form.cleaned_data, auto_id=f"id_{name}_%s")}
+        return _page(request, _post(pk), typed=typed, refused=refused, status=409)
     messages.success(request, done)
     return HttpResponseRedirect(reverse("admin:kb_post_review", args=[pk]))
 
@@ -183,10 +183,6 @@ def _post(pk: int) -> Post:
     return get_object_or_404(
         Post.objects.select_related("head__author", "head__parent", "head__import_run", "publication"), pk=pk
     )
-
-
-def _seen(post: Post) -> dict[str, Any]:
-    return {"number": post.head.number, "fingerprint": post.head.fingerprint}
 
 
 def _page(
@@ -200,12 +196,23 @@ def _page(
     head, typed = post.head, typed or {}
     document = head.document
     approved = _last_approval(post)
-    decisions = decision_rows(
+    said = list(
         Decision.objects.filter(revision__post=post)
         .select_related("revision", "reviewer")
         .defer("revision__canonical")
     )
+    decisions = decision_rows(said)
     flags = list(head.flags.select_related("raised_by", "closed_by", "settled_by"))
+    published = labels.publication_of(post)
+    # What this page shows: an act on anything else is refused.
+    seen = {
+        "number": head.number,
+        "fingerprint": head.fingerprint,
+        "standing": reviewing.standing(said, flags),
+        "published": published.fingerprint if published else "",
+    }
+    for form in typed.values():
+        form.initial |= {name: value for name, value in seen.items() if name in form.fields}
     decided = next((row for row in decisions if row[0].revision_id == head.pk), (None, ""))
     context = {
         "here": "review",
@@ -230,7 +237,7 @@ def _page(
         "may_publish": request.user.has_perm("kb.publish_post"),
         "raise_flag_typed": "raise_flag" in typed,
         **{
-            f"{name}_form": typed.get(name) or form(initial=_seen(post), auto_id=f"id_{name}_%s")
+            f"{name}_form": typed.get(name) or form(initial=seen, auto_id=f"id_{name}_%s")
             for name, form in FORMS.items()
         },
     }
@@ -247,6 +254,7 @@ def _open_flag(flag: Flag, typed: dict[str, forms.Form]) -> dict[str, Any]:
     """A flag with the form that closes it; one that asks for review is closed by a decision alone."""
     name = f"flag{flag.pk}"
     form = typed.get(name) or CloseFlagForm(auto_id=f"id_{name}_%s")
+    form.initial["sentence"] = flag.sentence
     closable = flag.severity != Severity.ASKS
     return {**flag_row(flag), "form": form if closable else None, "typed": name in typed}
 

@@ -13,6 +13,7 @@ from kb.choices import Origin, Outcome
 from kb.errors import KbError, Problem, Refused, SourceError
 from kb.flow import permitting, publishing, revising
 from kb.models import ImportRun, Post, Receipt, Revision
+from kb.models.post import DEMO_SOURCE
 from kb.sources import Record
 
 MAX_REASON = 10_000  # characters
@@ -115,6 +116,9 @@ def _settle(record: Record, this: _Run) -> Receipt:
             record.place,
             [Problem(field, "nothing", "source and source id, to know the record when it comes again")],
         )
+    if record.source == DEMO_SOURCE:
+        expected = "another name: the demo content bears this one, and can be removed with its history"
+        raise SourceError(record.place, [Problem("source", repr(record.source), expected)])
     for _ in range(MAX_TRIES - 1):
         try:
             return _settle_once(record, this)

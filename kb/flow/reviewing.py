@@ -1,9 +1,13 @@
 """Turn what reviewers say of a revision into decisions, and an approval into a publication.
 
 An approval names the fingerprint that its reviewer saw. Each verb locks the post first: of two people at once
-one wins and the other is told.
+one wins and the other is told. `standing` is what had been said when a page was opened: who decides on it
+after somebody else spoke is told first. Without it (None) only the content is compared.
 """
 
+import hashlib
+import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +15,7 @@ from django.conf import settings
 from django.db import transaction
 
 from kb.choices import Severity, Verdict
-from kb.errors import Refused
+from kb.errors import InvalidDocument, Refused
 from kb.flow import permitting, publishing
 from kb.models import Decision, Flag, Post, Publication, Revision
 
@@ -20,11 +24,19 @@ REVIEW_REQUESTED = "review_requested"
 
 @transaction.atomic
 def approve(
-    post: Post, *, number: int, fingerprint: str, by: Any, at: datetime, comment: str = ""
+    post: Post,
+    *,
+    number: int,
+    fingerprint: str,
+    standing: str | None = None,
+    by: Any,
+    at: datetime,
+    comment: str = "",
 ) -> Decision:
     """Approve and publish exactly the revision that was seen.
 
-    Raises Refused: `not_allowed`, `changed`, `already_decided`, `own_work` or `open_blocking_flags`.
+    Raises Refused: `not_allowed`, `changed`, `already_decided`, `own_work`, `open_blocking_flags` or
+    `not_compiled`.
     """
     permitting.require(by, "kb.review_post", "kb.publish_post")
     post = lock(post)
@@ -36,6 +48,7 @@ def approve(
     if own and not settings.KB_ALLOW_SELF_APPROVAL:
         raise Refused(f"You wrote this content of “{post}”: another person must approve it.", code="own_work")
     _refuse_open_blocking(post, seen)
+    _refuse_unheard(post, standing)
     decision = Decision.objects.create(
         revision=seen,
         fingerprint=fingerprint,
@@ -46,14 +59,25 @@ def approve(
         at=at,
     )
     _settle(decision)
-    publishing.publish(decision, at=at)
+    try:
+        publishing.publish(decision, at=at)
+    except InvalidDocument as error:
+        # Frozen when less strict limits held.
+        raise Refused(f"“{post}” cannot be published: {error} Send it back.", code="not_compiled") from None
     _update_state(post)
     return decision
 
 
 @transaction.atomic
 def request_changes(
-    post: Post, *, number: int, fingerprint: str, by: Any, at: datetime, comment: str
+    post: Post,
+    *,
+    number: int,
+    fingerprint: str,
+    standing: str | None = None,
+    by: Any,
+    at: datetime,
+    comment: str,
 ) -> Decision:
     """Send the revision that was seen back to its editors. What readers have stays.
 
@@ -68,6 +92,7 @@ def request_changes(
         raise Refused(
             f"{last.reviewer} already requested changes of this revision of “{post}”.", code="already_decided"
         )
+    _refuse_unheard(post, standing)
     decision = Decision.objects.create(
         revision=seen,
         fingerprint=fingerprint,
@@ -82,10 +107,11 @@ def request_changes(
 
 
 @transaction.atomic
-def withdraw(post: Post, *, by: Any, at: datetime, comment: str) -> Decision:
+def withdraw(post: Post, *, published: str | None = None, by: Any, at: datetime, comment: str) -> Decision:
     """Take a published post away from readers; to come back it needs a new approval.
 
-    Raises Refused: `not_allowed`, `comment_missing` or `not_published`.
+    `published` is the fingerprint of what readers had when the page was opened. Raises Refused:
+    `not_allowed`, `comment_missing`, `not_published` or `changed`.
     """
     permitting.require(by, "kb.publish_post")
     comment = _words(comment, f"Say why “{post}” is withdrawn.", "comment_missing")
@@ -93,6 +119,12 @@ def withdraw(post: Post, *, by: Any, at: datetime, comment: str) -> Decision:
     publication = Publication.objects.select_related("revision").filter(post=post).first()
     if publication is None:
         raise Refused(f"“{post}” is not published, so there is nothing to withdraw.", code="not_published")
+    if published is not None and published != publication.fingerprint:
+        raise Refused(
+            f"Readers have another revision of “{post}” since you opened it: {publication.number}, "
+            f"v{publication.version}. Look at it and decide again.",
+            code="changed",
+        )
     decision = Decision.objects.create(
         revision=publication.revision,
         fingerprint=publication.fingerprint,
@@ -107,11 +139,11 @@ def withdraw(post: Post, *, by: Any, at: datetime, comment: str) -> Decision:
 
 
 @transaction.atomic
-def close_flag(flag: Flag, *, by: Any, at: datetime, note: str) -> Flag:
+def close_flag(flag: Flag, *, sentence: str | None = None, by: Any, at: datetime, note: str) -> Flag:
     """Close a blocking or advisory flag of the newest revision with a note.
 
-    Raises Refused: `not_allowed`, `note_missing`, `already_closed`, `changed` or
-    `asks_is_settled_by_decision`.
+    `sentence` is what the flag said when the page was opened. Raises Refused: `not_allowed`, `note_missing`,
+    `already_closed`, `changed`, `asks_is_settled_by_decision` or `own_work`.
     """
     permitting.require(by, "kb.review_post")
     note = _words(note, "Say in the note why this flag needs no further attention.", "note_missing")
@@ -125,6 +157,13 @@ def close_flag(flag: Flag, *, by: Any, at: datetime, note: str) -> Flag:
         raise Refused(
             "This flag asks for a review: approve the revision or request changes.",
             code="asks_is_settled_by_decision",
+        )
+    if sentence is not None and sentence != flag.sentence:
+        raise Refused("This flag says something else since you opened it: read it again.", code="changed")
+    own = flag.severity == Severity.BLOCKING and _is_own_work(head(post), by)
+    if own and not settings.KB_ALLOW_SELF_APPROVAL:
+        raise Refused(
+            f"You wrote this content of “{post}”: another person must close what blocks it.", code="own_work"
         )
     flag.closed_at, flag.closed_by, flag.closing_note = at, by, note
     flag.save(update_fields=["closed_at", "closed_by", "closing_note"])
@@ -160,6 +199,24 @@ def ask_for_review(post: Post, *, by: Any, at: datetime) -> Flag:
         raise Refused(f"“{post}” is approved as it is: there is nothing to review.", code="already_decided")
     sentence = f"{by} asks for a review."
     return _raise(post, code=REVIEW_REQUESTED, severity=Severity.ASKS, sentence=sentence, by=by, at=at)
+
+
+def standing(decisions: Iterable[Decision], flags: Iterable[Flag]) -> str:
+    """A short hash of what was said so far: the post's decisions and the flags of its newest revision."""
+    said = [max((decision.pk for decision in decisions), default=0)]
+    flagged = sorted((flag.pk, flag.sentence, flag.is_open) for flag in flags)
+    return hashlib.sha256(json.dumps([said, flagged]).encode()).hexdigest()[:32]
+
+
+def _refuse_unheard(post: Post, seen: str | None) -> None:
+    if seen is None:
+        return
+    decisions = Decision.objects.filter(revision__post=post).only("pk")
+    if seen != standing(decisions, Flag.objects.filter(revision=post.head_id)):
+        raise Refused(
+            f"Somebody decided or flagged “{post}” since you opened it. Read what was said and decide again.",
+            code="changed",
+        )
 
 
 def _raise(post: Post, *, code: str, severity: Severity, sentence: str, by: Any, at: datetime) -> Flag:

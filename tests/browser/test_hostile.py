@@ -465,11 +465,11 @@ def test_editors_see_hostile_content_as_text(
     # What kb wrote down
     visitor.signs_in(cast.administrator)
     rejected = Receipt.objects.get(outcome="rejected")
-    visitor.goes("/admin/kb/revision/", "Select revision to view | kb", [name, ALL, cast.editor.username])
-    visitor.goes("/admin/kb/flag/", "Select flag to view | kb", [name, ALL])
-    visitor.goes("/admin/kb/decision/", "Select decision to view | kb", [name, ALL, cast.reviewer.username])
-    visitor.goes("/admin/kb/importrun/", "Select import run to view | kb")
-    visitor.goes("/admin/kb/receipt/", "Select receipt to view | kb", [name, rejected.place, rejected.reason])
+    visitor.goes("/admin/kb/revision/", "Revisions | kb", [name, ALL, cast.editor.username])
+    visitor.goes("/admin/kb/flag/", "Flags | kb", [name, ALL])
+    visitor.goes("/admin/kb/decision/", "Decisions | kb", [name, ALL, cast.reviewer.username])
+    visitor.goes("/admin/kb/importrun/", "Import runs | kb")
+    visitor.goes("/admin/kb/receipt/", "Receipts | kb", [name, rejected.place, rejected.reason])
     visitor.goes(
         f"/admin/kb/receipt/{rejected.pk}/change/", f"{rejected} | View receipt | kb", [rejected.reason]
     )
@@ -485,12 +485,12 @@ def test_editors_see_hostile_content_as_text(
     visitor.goes(f"/admin/kb/entity/{entity.pk}/change/", f"{entity} | Change entity | kb", [entity.name])
     page.get_by_label("Aliases").fill("\n".join(LINES))
     visitor.presses("Save")
-    visitor.looks("Select entity to change | kb", [*LINES, str(entity)])
+    visitor.looks("Entities | kb", [*LINES, str(entity)])
     visitor.goes(f"/admin/kb/entity/{entity.pk}/history/", f"Change history: {entity} | kb", [entity.name])
     unused = Entity.objects.create(name=LINES[0], type=KINDS[-1], aliases=LINES)
     visitor.goes(f"/admin/kb/entity/{unused.pk}/delete/", "Delete | kb", [str(unused)])
     visitor.presses("Yes, I’m sure")
-    visitor.looks("Select entity to change | kb", [f"The entity “{unused}” was deleted successfully."])
+    visitor.looks("Entities | kb", [f"The entity “{unused}” was deleted successfully."])
     visitor.goes("/admin/auth/user/", "Select user to change | kb", [cast.editor.username])
 
 
