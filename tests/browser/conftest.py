@@ -91,7 +91,8 @@ def page(chromium: Browser, troubles: Troubles) -> Iterator[Page]:
     page = context.new_page()
     yield page
     if not page.is_closed():
-        page.evaluate("() => new Promise((done) => setTimeout(done, 50))")  # reports arrive after their cause
+        # Reports arrive after their cause: they are in once the page has nothing else to do.
+        page.evaluate("() => new Promise((done) => requestIdleCallback(done, { timeout: 50 }))")
     context.close()
     assert troubles.unexpected() == []
 
