@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from kb import document
-from kb.models import Publication
+from kb.models import Publication, PublishedChecklist, PublishedEntity, PublishedRevision
 
 
 def said(command: str, *arguments: str) -> str:
@@ -49,7 +49,7 @@ def test_check_names_what_differs_fails_and_writes_nothing(publications: list[Pu
     Publication.objects.filter(pk=publications[0].pk).update(html="<p>somebody wrote this by hand</p>")
     before = stored()
 
-    with pytest.raises(CommandError, match="1 of 2 publications differ"):
+    with pytest.raises(CommandError, match="1 of what belongs to 2 publications differ"):
         said("rebuild_publications", "--check")
 
     assert stored() == before
@@ -66,6 +66,27 @@ def test_compiling_again_repairs_what_differs_and_names_it(publications: list[Pu
         "Publications compiled again: 2; 1 differed and were stored.",
     ]
     assert stored() == right
+
+
+@pytest.mark.usefixtures("publications")
+def test_what_belongs_to_no_approval_is_named_and_goes() -> None:
+    revision = PublishedRevision.objects.first()
+    PublishedRevision.objects.filter(pk=revision.pk).update(document_json='{"title": "never approved"}')
+    PublishedEntity.objects.create(key="a:draft", type="a", name="draft", slug="draft", posts=1)
+    PublishedChecklist.objects.create(key="0" * 64, items=["draft"], posts=1)
+
+    answer = said("rebuild_publications")
+
+    assert answer.splitlines() == [
+        "differs: entity a:draft",
+        f"differs: checklist {'0' * 64}",
+        f"differs: {revision.post_slug}",
+        "Publications compiled again: 2; 3 differed and were stored.",
+    ]
+    assert not PublishedEntity.objects.filter(name="draft").exists()
+    assert not PublishedChecklist.objects.filter(items=["draft"]).exists()
+    revision.refresh_from_db()
+    assert "never approved" not in revision.document_json
 
 
 def test_with_nothing_published_there_is_nothing_to_compile(db: None) -> None:

@@ -271,12 +271,13 @@ def test_a_terminal_is_asked_first(
 def test_the_word_that_lets_demo_content_go_opens_nothing_else() -> None:
     draft = Post.objects.get(title="Our own draft")
     Post.objects.filter(pk=draft.pk).update(head=None)
-    Flag.objects.filter(revision__post=draft).delete()
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL kb.removing_demo = 'on'")
 
+    with pytest.raises(Error, match="kb_a_flag_is_closed_never_removed"), transaction.atomic():
+        Flag.objects.filter(revision__post=draft).delete()
     with pytest.raises(Error, match="kb_what_was_frozen_stays"), transaction.atomic():
-        draft.revisions.all().delete()
+        draft.revisions.all()._raw_delete("default")
 
 
 def test_after_removing_the_word_is_taken_back(cast: Cast, now: datetime) -> None:

@@ -2,12 +2,23 @@
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
+from django.db.models import F
 
 from kb.choices import Severity, Verdict
 from kb.document import Document
 from kb.flow import reviewing, revising
-from kb.models import Decision, Flag, Post, Publication, Revision
+from kb.models import (
+    Change,
+    Decision,
+    Flag,
+    Post,
+    Publication,
+    PublishedChecklist,
+    PublishedEntity,
+    PublishedRevision,
+    Revision,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -39,8 +50,6 @@ def test_a_revision_stays_even_when_a_transaction_claims_to_remove_demo_content(
     post = make_post()
 
     with refused("kb_what_was_frozen_stays"), transaction.atomic():
-        from django.db import connection
-
         connection.cursor().execute("SET LOCAL kb.removing_demo = 'on'")
         Revision.objects.filter(post=post)._raw_delete("default")
 
@@ -75,6 +84,22 @@ def test_an_approval_names_the_fingerprint_of_its_revision(make_post, people, no
 
 def test_the_author_cannot_approve_past_the_flow(make_post, people, now) -> None:
     post = make_post(by=people.reviewer)
+
+    with refused("kb_nobody_approves_their_own_work"):
+        decide(post.head, people.reviewer, now)
+
+
+def test_nor_who_wrote_part_of_it_since_the_last_approval(make_post, people, now) -> None:
+    post = make_post(by=people.reviewer)
+    revising.save(
+        post,
+        Document.read({"title": "Another"}),
+        base_number=1,
+        by=people.editor,
+        at=now,
+        note=revising.ChangeNote("Renamed."),
+    )
+    post.refresh_from_db()
 
     with refused("kb_nobody_approves_their_own_work"):
         decide(post.head, people.reviewer, now)
@@ -158,3 +183,50 @@ def test_a_closed_flag_says_who_and_why(make_post, people, now) -> None:
 
     with refused("kb_a_closed_flag_says_who_and_why"):
         Flag.objects.filter(pk=flag.pk).update(closed_at=now)
+
+
+@pytest.mark.parametrize(
+    "change", [{"closing_note": "Another."}, {"severity": "advisory"}, {"closed_at": None}, {"sentence": "x"}]
+)
+def test_a_closed_flag_stays_as_it_was_closed(make_post, people, now, change: dict) -> None:
+    flag = reviewing.raise_flag(
+        make_post(), severity=Severity.BLOCKING, sentence="Wrong.", by=people.reviewer, at=now
+    )
+    reviewing.close_flag(flag, by=people.second_reviewer, at=now, note="It is right.")
+
+    with refused("kb_a_flag_is_closed_never_removed"):
+        Flag.objects.filter(pk=flag.pk).update(**change)
+
+
+def test_an_open_flag_keeps_its_gravity_and_is_never_deleted(make_post, people, now) -> None:
+    flag = reviewing.raise_flag(
+        make_post(), severity=Severity.BLOCKING, sentence="Wrong.", by=people.reviewer, at=now
+    )
+
+    with refused("kb_a_flag_is_closed_never_removed"), transaction.atomic():
+        Flag.objects.filter(pk=flag.pk).update(severity=Severity.ADVISORY)
+    with refused("kb_a_flag_is_closed_never_removed"):
+        Flag.objects.filter(pk=flag.pk)._raw_delete("default")
+
+
+@pytest.mark.parametrize("table", ["kb_revision", "kb_decision", "kb_flag", "kb_sourcerecord"])
+def test_records_are_never_emptied(table: str) -> None:
+    with refused("kb_records_are_never_emptied"), connection.cursor() as cursor:
+        cursor.execute(f"TRUNCATE {table} CASCADE")
+
+
+@pytest.mark.parametrize(
+    "model", [Publication, PublishedRevision, PublishedEntity, PublishedChecklist, Change]
+)
+def test_publishing_alone_writes_what_readers_see(publish, make_post, model: type) -> None:
+    publish(make_post(entities=[{"name": "a", "type": "b"}], checklists=[{"items": ["c"]}]))
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL kb.publishing = 'off'")  # as in any transaction that is not publishing's
+
+    for write in (
+        lambda: model.objects.update(id=F("id")),
+        lambda: model.objects.all()._raw_delete("default"),
+        lambda: model.objects.get().save(force_insert=True),
+    ):
+        with refused("kb_publishing_alone_writes_what_readers_see"), transaction.atomic():
+            write()

@@ -283,8 +283,11 @@ def test_nobody_approves_what_they_wrote(reviewer: Client, make_post: Any, peopl
 
     response = reviewer.post(address("approve", post), seen(post))
 
-    assert refused(response) == (409, "You wrote this content of “Mine”: another person must approve it.")
-    assert "You wrote this content: somebody else must approve it." in text_of(response)
+    assert refused(response) == (
+        409,
+        "You wrote some of this content of “Mine”: another person must approve it.",
+    )
+    assert "You wrote some of this content: somebody else must approve it." in text_of(response)
     assert (Decision.objects.count(), Publication.objects.count()) == (0, 0)
 
 

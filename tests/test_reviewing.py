@@ -308,10 +308,24 @@ def test_own_content_that_another_person_restored_stays_own_work(
     assert refusal.value.code == "own_work"
 
 
-def test_who_wrote_an_earlier_revision_may_approve_what_another_made_of_it(
+def test_a_comma_of_somebody_else_lets_nobody_approve_their_own_text(
     make_post: MakePost, approve: Act, save: Act, people: SimpleNamespace
 ) -> None:
     post = make_post(by=people.reviewer)
+    save(post, title="Another", by=people.editor)
+
+    with pytest.raises(Refused, match="You wrote some of this content") as refused:
+        approve(post)
+
+    assert refused.value.code == "own_work"
+    assert approve(post, by=people.second_reviewer).revision.number == 2
+
+
+def test_what_another_person_approved_counts_no_longer_as_ones_own(
+    make_post: MakePost, approve: Act, save: Act, people: SimpleNamespace
+) -> None:
+    post = make_post(by=people.reviewer)
+    approve(post, by=people.second_reviewer)
     save(post, title="Another", by=people.editor)
 
     assert approve(post).revision.number == 2

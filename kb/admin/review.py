@@ -221,7 +221,7 @@ def _page(
         "refused": refused,
         "kept": _words(typed) if refused else "",
         "wrong": status == 400,
-        "own_work": _is_own(head, request),
+        "own_work": reviewing.is_own_work(head, request.user),
         "self_approval": settings.KB_ALLOW_SELF_APPROVAL,
         "decided": decided[0],
         "decided_when": decided[1],
@@ -257,13 +257,6 @@ def _open_flag(flag: Flag, typed: dict[str, forms.Form]) -> dict[str, Any]:
     form.initial["sentence"] = flag.sentence
     closable = flag.severity != Severity.ASKS
     return {**flag_row(flag), "form": form if closable else None, "typed": name in typed}
-
-
-def _is_own(head: Revision, request: HttpRequest) -> bool:
-    """Whether this person wrote this content, now or before somebody restored it."""
-    return Revision.objects.filter(
-        post=head.post_id, fingerprint=head.fingerprint, author=request.user.pk
-    ).exists()
 
 
 def _last_approval(post: Post) -> Revision | None:

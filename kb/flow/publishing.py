@@ -41,7 +41,7 @@ _SEARCHED = 350_000  # bytes
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """How many publications were compiled again, and the slugs of those that came out different."""
+    """How many publications were compiled again, and the names of what came out different."""
 
     checked: int
     changed: list[str]
@@ -99,33 +99,71 @@ def _tell(kind: ChangeKind, publication: Publication, at: datetime) -> None:
 
 
 def rebuild() -> Rebuilt:
-    """Compile every publication again; the bytes stay equal unless the code or a row was changed."""
-    checked, changed = 0, []
+    """Compile every publication again; the bytes stay equal unless the code or a row was changed.
+
+    With it go the rows beside it: published revisions, entities and checklists. Those that no publication
+    accounts for are removed. Only the feed stays as it was told.
+    """
+    checked, changed = 0, _remove_orphans()
     for pk in list(Publication.objects.order_by("pk").values_list("pk", flat=True)):
         with transaction.atomic():
             _queue_up()
             before = Publication.objects.filter(pk=pk).select_related("approval").first()
             if before is None:
                 continue
-            stored, named = _stored(before), _named(before)
+            named = _named(before)
+            stored = _stored(before, named)
             after = _write(before.approval, before)
             _list_revisions(after)
             _count(named | _named(after), after)
             checked += 1
-            if _stored(after) != stored:
+            if _stored(after, named) != stored:
                 changed.append(after.slug)
     return Rebuilt(checked=checked, changed=changed)
 
 
-def _stored(publication: Publication) -> dict[str, Any]:
+# Rows that readers see and no publication accounts for.
+_ORPHANS = (
+    "DELETE FROM kb_publishedrevision r WHERE NOT EXISTS"
+    " (SELECT FROM kb_publication p WHERE p.slug = r.post_slug) RETURNING 'revision of ' || post_slug",
+    "DELETE FROM kb_publishedentity e WHERE NOT EXISTS"
+    " (SELECT FROM kb_publication p WHERE p.entities @> ARRAY[e.key]) RETURNING 'entity ' || key",
+    "DELETE FROM kb_publishedchecklist c WHERE NOT EXISTS"
+    " (SELECT FROM kb_publication p WHERE p.checklists @> ARRAY[c.key::text]) RETURNING 'checklist ' || key",
+)
+
+
+@transaction.atomic
+def _remove_orphans() -> list[str]:
+    _queue_up()
+    found: list[str] = []
+    with connection.cursor() as cursor:
+        for statement in _ORPHANS:
+            cursor.execute(statement)
+            found += [name for (name,) in cursor.fetchall()]
+    return found
+
+
+def _stored(publication: Publication, named: "_Named") -> dict[str, Any]:
+    """The publication as it is stored, with the rows beside it."""
     names = [field.attname for field in Publication._meta.concrete_fields if field.name != "search"]
-    return {name: getattr(publication, name) for name in names}
+    beside = {
+        "revisions": PublishedRevision.objects.filter(post_slug=publication.slug).order_by("number"),
+        "entities": PublishedEntity.objects.filter(key__in=named.entities).order_by("key"),
+        "checklists": PublishedChecklist.objects.filter(key__in=named.checklists).order_by("key"),
+    }
+    lists = {name: [{**row, "id": 0} for row in rows.values()] for name, rows in beside.items()}
+    return {**{name: getattr(publication, name) for name in names}, **lists}
 
 
 def _queue_up() -> None:
-    """Publishers wait for each other, so that the feed's numbers grow in the order of commits."""
+    """Open readers' tables to this transaction, one publisher at a time.
+
+    Publishers wait for each other, so that the feed's numbers grow in the order of commits. A trigger refuses
+    every write to these tables in a transaction that did not come through here.
+    """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        cursor.execute("SELECT pg_advisory_xact_lock(%s), set_config('kb.publishing', 'on', true)", [_LOCK])
 
 
 def _write(approval: Decision, before: Publication | None) -> Publication:

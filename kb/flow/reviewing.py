@@ -13,8 +13,10 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q, Subquery
+from django.db.models.functions import Coalesce
 
-from kb.choices import Severity, Verdict
+from kb.choices import Origin, Severity, Verdict
 from kb.errors import InvalidDocument, Refused
 from kb.flow import permitting, publishing
 from kb.models import Decision, Flag, Post, Publication, Revision
@@ -44,9 +46,11 @@ def approve(
     last = seen.decisions.select_related("reviewer").first()
     if last and last.verdict == Verdict.APPROVE and not _asked_again(seen):
         raise Refused(f"“{post}” was already approved by {last.reviewer}.", code="already_decided")
-    own = _is_own_work(seen, by)
+    own = is_own_work(seen, by)
     if own and not settings.KB_ALLOW_SELF_APPROVAL:
-        raise Refused(f"You wrote this content of “{post}”: another person must approve it.", code="own_work")
+        raise Refused(
+            f"You wrote some of this content of “{post}”: another person must approve it.", code="own_work"
+        )
     _refuse_open_blocking(post, seen)
     _refuse_unheard(post, standing)
     decision = Decision.objects.create(
@@ -160,10 +164,11 @@ def close_flag(flag: Flag, *, sentence: str | None = None, by: Any, at: datetime
         )
     if sentence is not None and sentence != flag.sentence:
         raise Refused("This flag says something else since you opened it: read it again.", code="changed")
-    own = flag.severity == Severity.BLOCKING and _is_own_work(head(post), by)
+    own = flag.severity == Severity.BLOCKING and is_own_work(head(post), by)
     if own and not settings.KB_ALLOW_SELF_APPROVAL:
         raise Refused(
-            f"You wrote this content of “{post}”: another person must close what blocks it.", code="own_work"
+            f"You wrote some of this content of “{post}”: another person must close what blocks it.",
+            code="own_work",
         )
     flag.closed_at, flag.closed_by, flag.closing_note = at, by, note
     flag.save(update_fields=["closed_at", "closed_by", "closing_note"])
@@ -259,9 +264,17 @@ def _asked_again(seen: Revision) -> bool:
     return seen.flags.open().filter(severity=Severity.ASKS).exists()
 
 
-def _is_own_work(seen: Revision, by: Any) -> bool:
-    """Whether this person wrote this content: now, or earlier and somebody restored it."""
-    return Revision.objects.filter(post=seen.post_id, fingerprint=seen.fingerprint, author=by).exists()
+def is_own_work(seen: Revision, by: Any) -> bool:
+    """Whether this person had a hand in it: wrote some of it since the last approval, or all of it once.
+
+    A trigger asks the same before it lets an approval in. So nobody's text gets to readers because somebody
+    else changed a comma, or restored it.
+    """
+    revisions = Revision.objects.filter(post=seen.post_id)
+    approved = revisions.filter(number__lt=seen.number, decisions__verdict=Verdict.APPROVE)
+    last = Coalesce(Subquery(approved.order_by("-number").values("number")[:1]), 0)
+    since = Q(number__gt=last, number__lte=seen.number) & ~Q(origin=Origin.ASIDE)
+    return revisions.filter(since | Q(fingerprint=seen.fingerprint), author=by).exists()
 
 
 def _refuse_open_blocking(post: Post, seen: Revision) -> None:

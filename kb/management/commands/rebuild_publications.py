@@ -11,7 +11,7 @@ from kb.flow.publishing import Rebuilt
 
 class Command(BaseCommand):
     help = (
-        "Compile all publications again. The bytes stay the same unless kb's code or a row was changed; "
+        "Compile all publications, and the lists beside them, again. The bytes stay the same unless kb's code or a row was changed; "
         "those that differ are named. With --check nothing is written, and a difference ends with status 1."
     )
 
@@ -24,8 +24,8 @@ class Command(BaseCommand):
             self.stdout.write(f"differs: {slug}")
         if rebuilt.changed and options["check"]:
             raise CommandError(
-                f"{len(rebuilt.changed)} of {rebuilt.checked} publications differ from what was approved; "
-                "nothing was written. Run `manage.py rebuild_publications` to compile them again."
+                f"{len(rebuilt.changed)} of what belongs to {rebuilt.checked} publications differ from what "
+                "was approved; nothing was written. Run `manage.py rebuild_publications` to compile again."
             )
         outcome = f"{len(rebuilt.changed)} differed and were stored" if rebuilt.changed else "the same bytes"
         self.stdout.write(f"Publications compiled again: {rebuilt.checked}; {outcome}.")
