@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
+from urllib.parse import unquote_to_bytes
 
 from django.conf import settings
 from django.core.exceptions import MiddlewareNotUsed
@@ -63,6 +64,26 @@ class ResponseHeadersMiddleware:
         for name, value in self.headers.items():
             response.headers.setdefault(name, value)
         return response
+
+
+class NoNulMiddleware:
+    """Refuse a NUL in a cookie or in a query of the admin: PostgreSQL takes none, and would fail.
+
+    Readers' pages and the API name the parameter themselves; fields of forms refuse it at their place.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if any("\x00" in value for value in request.COOKIES.values()):
+            sentence = "A cookie holds a NUL character. Delete the cookies of this site and try again."
+            return errors.refuse(request, HTTPStatus.BAD_REQUEST, sentence)
+        query = request.META.get("QUERY_STRING", "")
+        if request.path.startswith("/admin/") and b"\x00" in unquote_to_bytes(query):
+            sentence = "The address holds a NUL character. Remove it and try again."
+            return errors.refuse(request, HTTPStatus.BAD_REQUEST, sentence)
+        return self.get_response(request)
 
 
 class BodyLimitMiddleware:

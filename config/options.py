@@ -210,7 +210,7 @@ class Options(BaseSettings):
         int,
         Field(ge=1, le=720),
         Option(
-            what="Hours until a login ends",
+            what="Hours until a login ends; what the admin tells somebody begins them anew",
             expected="a whole number from 1 to 720",
             undo="unset it; logins that exist keep the age they were given",
         ),

@@ -2,11 +2,13 @@
 
 import os
 
-from django.core.wsgi import get_wsgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
+from config.handler import Handler
 from config.options import require_ready_to_serve
 
 require_ready_to_serve()
-application = get_wsgi_application()
+django.setup(set_prefix=False)
+application = Handler()

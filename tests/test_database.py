@@ -180,7 +180,7 @@ def test_the_embedded_server_is_started_described_and_stopped(
         "state:   stopped",
         f"The embedded database runs until `manage.py database stop`; its socket is in {folder}.",
         "state:   running",
-        "The embedded database is stopped.",
+        "The embedded database is stopped. The next command or page that needs it starts it again.",
         "The embedded database was not running.",
         "state:   stopped",
     ]

@@ -351,6 +351,24 @@ def test_a_server_whose_socket_was_cleaned_away_is_started_again(server: Embedde
     assert _ask(server, "SELECT 1") == 1
 
 
+@pytest.mark.parametrize("name", ["postgresql.log", "start.lock", "users.lock", "server.lock"])
+@pytest.mark.parametrize("kind", ["symbolic", "dangling", "hard"])
+def test_a_link_in_the_folder_leads_nobody_to_another_file(name: str, kind: str):
+    with _open_folder() as folder:
+        other, home = folder / "another", folder / "postgresql"
+        home.mkdir()
+        if kind != "dangling":
+            other.write_text("theirs")
+        (home / name).hardlink_to(other) if kind == "hard" else (home / name).symlink_to(other)
+        server = EmbeddedServer(folder)
+
+        with pytest.raises(EmbeddedDatabaseError, match=f"cannot use .*{name}, which is"):
+            server.ensure()
+
+        assert other.exists() is (kind != "dangling")
+        assert kind == "dangling" or other.read_text() == "theirs"
+
+
 def test_a_taken_name_of_the_socket_folder_does_not_hinder(server: EmbeddedServer):
     usual = server.ensure()
     server.leave()

@@ -4,10 +4,12 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from io import StringIO
@@ -150,7 +152,16 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def folder() -> Iterator[Path]:
+    """One that root's system account can enter, unlike pytest's own: nothing is left elsewhere."""
+    folder = Path(tempfile.mkdtemp(prefix="kb-test-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def start(folder: Path) -> Iterator[Start]:
     """Start `manage.py quickstart` with a data folder of its own and no setting but that."""
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
     processes: list[subprocess.Popen[str]] = []
@@ -158,7 +169,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def begin(*arguments: str) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
             [sys.executable, str(PROJECT / "manage.py"), "quickstart", *arguments],
-            cwd=tmp_path,
+            cwd=folder,
             env={**kept, "KB_DATA_DIR": "data"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -202,7 +213,7 @@ def processes_of(folder: Path) -> list[str]:
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for left processes in /proc")
 def test_one_command_gives_a_running_kb_and_ends_without_a_trace(
-    start: Start, free_port: int, tmp_path: Path
+    start: Start, free_port: int, folder: Path
 ) -> None:
     # Ended in the middle of writing, without a chance to tidy up: what follows goes on from there.
     killed = start("--no-serve")
@@ -216,7 +227,7 @@ def test_one_command_gives_a_running_kb_and_ends_without_a_trace(
         said = read_until(running, "Ctrl-C")
         curl = next(line for line in said.splitlines() if line.startswith("  curl "))
         answer = subprocess.run(shlex.split(curl), capture_output=True, text=True, check=True).stdout
-        assert processes_of(tmp_path / "data") != []
+        assert processes_of(folder / "data") != []
         running.send_signal(ending)
         assert running.wait(30) == 0
 
@@ -224,5 +235,5 @@ def test_one_command_gives_a_running_kb_and_ends_without_a_trace(
         assert (meta["slug"], meta["review"]["reviewed"]) == (demo.SHOWN_FIRST, True)
         assert re.search(rf"Demo posts: {demo_posts}; \d+ are published, \d+ wait for review", said)
         assert f"http://127.0.0.1:{free_port}/admin/" in said
-        assert processes_of(tmp_path / "data") == []
+        assert processes_of(folder / "data") == []
         quickstart.require_free(free_port)

@@ -16,6 +16,7 @@ from django.test import Client, RequestFactory
 from django.urls import include, path
 
 from config import errors, middleware
+from config.handler import Handler
 from config.options import declared
 
 PROJECT = Path(__file__).parent.parent
@@ -206,6 +207,33 @@ def test_a_body_beyond_the_limit_is_refused_unread(client: Client) -> None:
 
     assert response.status_code == 413
     assert response.json()["detail"] == "The request is larger than 10 MiB: send less at once."
+
+
+@pytest.mark.parametrize(("address", "kind"), [("/", "text/html"), ("/api/v1/", "application/problem+json")])
+def test_a_cookie_with_a_nul_is_refused(client: Client, address: str, kind: str) -> None:
+    client.cookies["kb-session"] = "\x00aaaaaaaa"
+
+    response = client.get(address)
+
+    assert (response.status_code, response.headers["Content-Type"].split(";")[0]) == (400, kind)
+
+
+@pytest.mark.parametrize("query", ["topic=%00", "a=b&%00", "term=%00&app_label=kb"])
+def test_a_query_with_a_nul_gets_no_further_than_the_admins_door(client: Client, query: str) -> None:
+    response = client.get(f"/admin/kb/post/?{query}")
+
+    assert response.status_code == 400
+    assert "NUL character" in response.content.decode()
+
+
+@pytest.mark.parametrize("kind", ["text/plain; x*=bogus''%41", "text/plain; charset=nothing", ";;=", "\xff"])
+def test_a_content_type_that_cannot_be_read_is_no_failure(kind: str) -> None:
+    environ = RequestFactory()._base_environ(CONTENT_TYPE=kind, PATH_INFO="/nothing/")
+    started = []
+
+    b"".join(Handler()(environ, lambda status, headers, *rest: started.append(status)))
+
+    assert started == ["404 Not Found"]
 
 
 @pytest.mark.parametrize("length", ["-1", "many", "1.5"])

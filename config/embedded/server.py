@@ -22,6 +22,7 @@ recovers at the next use.
 
 import atexit
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -131,7 +132,7 @@ class EmbeddedServer:
 
     def keep(self) -> None:
         """Let the running server outlive its users, until `stop` or the machine's next start."""
-        (self.home / "keep").write_text(self._run_id())
+        _write(self.home / "keep", self._run_id())
 
     def stop(self, force: bool = False) -> bool:
         """Stop the server, and do not keep it; False when others use it and `force` is off."""
@@ -410,17 +411,36 @@ class EmbeddedServer:
             fcntl.flock(self._users, fcntl.LOCK_SH)
 
     def _lock_file(self, name: str) -> int:
-        path = self.home / name
         try:
-            return os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            self._give_to_home_owner(lock)
-            return lock
+            return self._open(self.home / name, os.O_RDWR)
         except PermissionError as error:
             raise self._failure(
                 f"belongs to another user ({error}): run kb as that user, or set KB_DATA_DIR"
             ) from error
+
+    def _open(self, path: Path, flags: int) -> int:
+        """Open a plain file of the home folder, made when missing.
+
+        Never through a link: the folder may be an ordinary user's, who could lead root to any file.
+        """
+        flags |= os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            descriptor = os.open(path, flags)
+        except FileNotFoundError:
+            try:
+                descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+            except FileExistsError:
+                return self._open(path, flags)  # somebody was first
+            self._give_to_home_owner(descriptor)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise self._failure(f"cannot use {path}, which is a link: remove it") from error
+            raise
+        info = os.fstat(descriptor)
+        if not stat.S_ISREG(info.st_mode) or info.st_nlink != 1:
+            os.close(descriptor)
+            raise self._failure(f"cannot use {path}, which is no plain file of its own: remove it")
+        return descriptor
 
     def _give_to_home_owner(self, file: int) -> None:
         """Let an ordinary user's project stay theirs when root runs a command in it."""
@@ -444,11 +464,9 @@ class EmbeddedServer:
             ) from error
 
     def _open_log(self) -> BinaryIO:
-        if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
+        if self.log.is_file() and self.log.lstat().st_size > LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
-        descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._give_to_home_owner(descriptor)
-        return os.fdopen(descriptor, "ab")
+        return os.fdopen(self._open(self.log, os.O_WRONLY | os.O_APPEND), "ab")
 
     def _pid_file(self) -> list[str]:
         try:
@@ -555,8 +573,12 @@ def _write(path: Path, text: str) -> None:
     if path.exists() and path.read_text() == text:
         return
     scratch = path.with_suffix(".new")
-    scratch.write_text(text)
-    scratch.chmod(0o644)
+    scratch.unlink(missing_ok=True)
+    # A new file, and not through a link that somebody put there meanwhile.
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        os.fchmod(file.fileno(), 0o644)
     scratch.replace(path)
 
 

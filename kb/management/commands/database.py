@@ -52,7 +52,9 @@ class Command(BaseCommand):
                 "to stop it now, end them or run: manage.py database stop --force"
             )
         self.stdout.write(
-            "The embedded database is stopped." if was_alive else "The embedded database was not running."
+            "The embedded database is stopped. The next command or page that needs it starts it again."
+            if was_alive
+            else "The embedded database was not running."
         )
 
     def _status(self, server: Any, options: dict[str, Any]) -> None:

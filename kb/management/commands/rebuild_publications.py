@@ -11,8 +11,9 @@ from kb.flow.publishing import Rebuilt
 
 class Command(BaseCommand):
     help = (
-        "Compile all publications, and the lists beside them, again. The bytes stay the same unless kb's code or a row was changed; "
-        "those that differ are named. With --check nothing is written, and a difference ends with status 1."
+        "Compile all publications, and the lists beside them, again. The bytes stay the same unless kb's "
+        "code or a row was changed; those that differ are named. With --check nothing is written, and a "
+        "difference ends with status 1."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
