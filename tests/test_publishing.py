@@ -415,8 +415,10 @@ def test_a_title_is_found_and_an_update_forgets_the_old_words(
         "x" * 1_000_000,
         "ä" * 1_000_000,
         " ".join(chr(0x4E00 + number % 20_000) for number in range(500_000)),
+        # Each stands in the index as a whole and in its parts.
+        " ".join(f"a{number:x}-b{number:x}-c{number:x}" for number in range(45_000)),
     ],
-    ids=["short words", "one word", "one wide word", "wide words"],
+    ids=["short words", "one word", "one wide word", "wide words", "words with hyphens"],
 )
 def test_the_longest_body_is_published_and_found_by_its_title(
     make_post: MakePost, publish: Publish, body: str

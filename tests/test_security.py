@@ -228,12 +228,9 @@ def test_a_query_with_a_nul_gets_no_further_than_the_admins_door(client: Client,
 
 @pytest.mark.parametrize("kind", ["text/plain; x*=bogus''%41", "text/plain; charset=nothing", ";;=", "\xff"])
 def test_a_content_type_that_cannot_be_read_is_no_failure(kind: str) -> None:
-    environ = RequestFactory()._base_environ(CONTENT_TYPE=kind, PATH_INFO="/nothing/")
-    started = []
+    request = Handler.request_class(RequestFactory()._base_environ(CONTENT_TYPE=kind))
 
-    b"".join(Handler()(environ, lambda status, headers, *rest: started.append(status)))
-
-    assert started == ["404 Not Found"]
+    assert request.path == "/"
 
 
 @pytest.mark.parametrize("length", ["-1", "many", "1.5"])

@@ -35,8 +35,8 @@ from kb.models import (
 from kb.render import render, safe_url, words
 
 _LOCK = 0x6B62  # "kb": one advisory lock of this database, taken by every publisher
-# PostgreSQL stops at 1 MiB for one tsvector, and short words take more room in it than in the text.
-_SEARCHED = 350_000  # bytes
+# PostgreSQL stops at 1 MiB for one tsvector, and words with hyphens take up to four times their room in it.
+_SEARCHED = 200_000  # bytes
 
 
 @dataclass(frozen=True)
