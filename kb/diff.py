@@ -2,11 +2,12 @@
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kb.document import Document
+from kb.document import Document, Payload, Scores, SourceFlags
 
 LABELS = {
     "title": "Title",
@@ -92,7 +93,7 @@ def _change(field: str, old: Any, new: Any) -> FieldChange:
 
 
 def printed(field: str, value: Any) -> list[str]:
-    """A field's value as lines for people; [] when it is empty."""
+    """A field's value as lines for people; [] when it is empty. Two values read alike only if they are."""
     if value in (None, "", [], {}):
         return []
     if field in _PRINTERS:
@@ -106,19 +107,29 @@ def printed(field: str, value: Any) -> list[str]:
 
 
 def _outline_point(point: dict[str, str]) -> list[str]:
-    return [f"{point['label']}: {point['text']}" if point["label"] else point["text"]]
+    label, text = point["label"], point["text"]
+    if label:
+        return [f"{label}: {text}"]
+    return [json.dumps(text, ensure_ascii=False) if ": " in text else text]
 
 
 def _checklist(checklist: dict[str, Any]) -> list[str]:
-    return [checklist["title"] or "Checklist", *(f"• {item}" for item in checklist["items"])]
+    title = checklist["title"] or "(no title)"
+    if checklist["title"] == "(no title)" or title.startswith("•"):
+        title = json.dumps(title, ensure_ascii=False)
+    return [title, *(f"• {item}" for item in checklist["items"])]
 
 
 def _entity(entity: dict[str, str]) -> list[str]:
-    return [f"{entity['name']} ({entity['type']})"]
+    name, kind = entity["name"], entity["type"]
+    return [f"{name} ({kind})" if " (" not in kind else json.dumps(entity, ensure_ascii=False)]
 
 
 def _image(image: dict[str, str]) -> list[str]:
-    return [" · ".join(filter(None, (image["caption"], image["source"], image["url"])))]
+    parts = (image["caption"] or "(no caption)", image["source"] or "(no source)", image["url"])
+    if any(" · " in part for part in parts) or {"(no caption)", "(no source)"} & set(image.values()):
+        return [json.dumps(image, ensure_ascii=False)]
+    return [" · ".join(parts)]
 
 
 _PRINTERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
@@ -127,21 +138,37 @@ _PRINTERS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "entities": _entity,
     "images": _image,
 }
+# Of these, that nothing is said is nothing to say. A further key of a payload is there, or is not.
+_KNOWN = {*Scores.model_fields, *SourceFlags.model_fields, *Payload.model_fields}
 
 
 def _pairs(value: dict[str, Any], prefix: str = "") -> Iterator[str]:
     for key, part in value.items():
-        name = f"{prefix}{key.replace('_', ' ')}"
-        if isinstance(part, dict):
+        known = not prefix and key in _KNOWN
+        name = prefix + (key.replace("_", " ") if known else _name(key))
+        if isinstance(part, dict) and part:
             yield from _pairs(part, f"{name} · ")
-        elif part not in (None, "", []):
+        elif not (known and part in (None, "")):
             yield f"{name}: {_plain(part)}"
 
 
+def _name(key: str) -> str:
+    return key if re.fullmatch(r"[\w .-]+", key) and " · " not in key else json.dumps(key, ensure_ascii=False)
+
+
+# Text that would read as something else: a number, a truth, a list, nothing.
+_LIKE_ANOTHER = re.compile(r"[-+.]?[0-9].*|true|false|null|yes|no|[\s\[{\"].*|.*(, |\n).*|", re.DOTALL)
+
+
 def _plain(part: Any) -> str:
-    if isinstance(part, bool):
-        return "yes" if part else "no"
-    return ", ".join(str(item) for item in part) if isinstance(part, list) else str(part)
+    match part:
+        case bool():
+            return "yes" if part else "no"
+        case str():
+            return json.dumps(part, ensure_ascii=False) if _LIKE_ANOTHER.fullmatch(part) else part
+        case list() if len(part) > 1:
+            return ", ".join(_plain(item) for item in part)
+    return json.dumps(part, ensure_ascii=False)
 
 
 def _lines(before: list[str], after: list[str]) -> Iterator[Line]:

@@ -1,5 +1,6 @@
 """The comparison of two Documents: no change looks like none, and both sides can be read out of it."""
 
+import json
 from time import process_time
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kb.diff import LABELS, MAX_LINES, FieldChange, Line, diff
+from kb.diff import LABELS, MAX_LINES, FieldChange, Line, diff, printed
 from kb.document import Document
 
 HARMLESS = st.text("ab ()•:·,\u2028", min_size=1, max_size=6).filter(str.strip)
@@ -86,7 +87,7 @@ def test_two_documents_of_the_same_content_do_not_differ() -> None:
             [{"items": ["a"]}],
             [{"items": ["a", "b"]}],
             "list",
-            [" Checklist", " • a", "+• b"],
+            [" (no title)", " • a", "+• b"],
         ),
         ("entities", [], [{"name": "a", "type": "tool"}], "list", ["+a (tool)"]),
         ("images", [], [{"url": "u", "source": "s", "caption": "c"}], "list", ["+c · s · u"]),
@@ -155,6 +156,42 @@ def test_two_contents_differ_somewhere_and_both_can_be_read_out_of_it(
     for change in changes:
         assert any(line.mark != " " for line in change.lines)
         assert (side(change, "-"), side(change, "+")) == (change.before, change.after)
+
+
+@given(DOCUMENTS, DOCUMENTS)
+@example({"title": "T", "payload": {"a": 7}}, {"title": "T", "payload": {"a": "7"}})
+@example({"title": "T", "payload": {}}, {"title": "T", "payload": {"gone": None}})
+@example({"title": "T", "payload": {"a": ["b"]}}, {"title": "T", "payload": {"a": "b"}})
+@example(
+    {"title": "T", "images": [{"caption": "c", "source": "", "url": "u"}]},
+    {"title": "T", "images": [{"caption": "", "source": "c", "url": "u"}]},
+)
+def test_two_values_of_a_field_read_alike_only_if_they_are(one: Any, other: Any) -> None:
+    before, after = Document.read(one).plain(), Document.read(other).plain()
+
+    alike = [field for field in LABELS if printed(field, before[field]) == printed(field, after[field])]
+
+    assert [field for field in alike if not same(before[field], after[field])] == []
+
+
+def same(one: Any, other: Any) -> bool:
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def test_a_change_beside_a_change_is_not_hidden_by_it() -> None:
+    before = read(payload={"retries": 7, "limit": 1})
+    after = read(payload={"retries": "7", "limit": 2, "empty": {}, "gone": None})
+
+    (change,) = diff(before, after)
+
+    assert [f"{line.mark}{line.text}" for line in change.lines] == [
+        "-retries: 7",
+        "-limit: 1",
+        '+retries: "7"',
+        "+limit: 2",
+        "+empty: {}",
+        "+gone: null",
+    ]
 
 
 def test_beyond_the_limit_all_is_gone_and_added() -> None:
