@@ -171,7 +171,7 @@ def test_a_change_makes_one_revision_with_its_note(editor: Client, make_post: An
     response = editor.post(address("change", post.pk), {**data, "_save": "1"}, follow=True)
 
     head = Revision.objects.get(post=post, number=2)
-    assert messages_of(response) == ["Saved as revision 2 (v0.2.0)."]
+    assert messages_of(response) == ["Saved as revision 2 (v0.2.0). It waits for review."]
     assert (head.version, head.reason, head.document.summary) == ("0.2.0", "Clearer.", "Other.")
     assert Revision.objects.filter(post=post).count() == 2
     assert LogEntry.objects.count() == 0
@@ -279,7 +279,7 @@ def test_an_address_that_is_taken_is_an_error_at_its_field(editor: Client, make_
 
     response = send(editor, None, {**form_of(editor), "title": "T", "slug": "taken", "reason": "New."})
 
-    assert response.status_code == 409
+    assert response.status_code == 200
     assert "already has the address" in str(response.context["adminform"].form.errors["slug"])
 
 
@@ -480,6 +480,29 @@ def test_the_history_lists_all_revisions_with_few_queries(
 
     assert [row["revision"].number for row in response.context["rows"]] == [3, 2, 1]
     assert "Approved by reviewer" in response.content.decode()
+
+
+def test_an_editor_sees_what_a_reviewer_asks_for_and_what_flags_say(
+    editor: Client, make_post: Any, people: Any, now: Any
+) -> None:
+    post = make_post(title="A note", flags={"needs_human_review": True})
+    before = editor.get(address("change", post.pk)).content.decode()
+    reviewing.request_changes(
+        post,
+        number=1,
+        fingerprint=post.head.fingerprint,
+        by=people.reviewer,
+        at=now,
+        comment="Say how to <undo> it.",
+    )
+
+    after = editor.get(address("change", post.pk)).content.decode()
+
+    assert "What reviewers will look at" in before
+    assert "The source asks for a person&#x27;s review." in before
+    assert "A reviewer asks for changes" in after
+    assert "Say how to &lt;undo&gt; it." in after
+    assert "There is no rollback note" in after
 
 
 # --- List ---

@@ -434,12 +434,13 @@ class PostForms:
         else:
             self.form.add_error(None, f"{first.capitalize()}: {sentence}" if first else sentence)
 
-    def refuse(self, sentence: str, code: str) -> None:
-        """Show why the flow would not take it, at the field that the code speaks of."""
+    def refuse(self, sentence: str, code: str) -> bool:
+        """Show why the flow would not take it; whether the code speaks of a field, which then bears it."""
         field = {"reason_missing": "reason", "bad_version": "version"}.get(code)
         if field is None and "slug" in code and "slug" in self.form.fields:
             field = "slug"
         self.form.add_error(field, sentence)
+        return field is not None
 
 
 def _at_item(rest: Iterable[str], sentence: str) -> str:

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from kb.admin import labels
 from kb.admin.diffs import shown
+from kb.choices import Severity, Verdict
 from kb.errors import Conflict, InvalidDocument, Refused
 from kb.flow import revising
 from kb.models import Decision, Flag, Post, Revision
@@ -59,6 +60,22 @@ def revision(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         decisions=decision_rows(found.decisions.select_related("revision", "reviewer")),
         flags=[flag_row(flag) for flag in found.flags.select_related("closed_by", "raised_by", "settled_by")],
     )
+
+
+def said(head: Revision) -> dict[str, Any]:
+    """What an editor should know of the newest revision before going on: its last decision and open flags."""
+    decision = head.decisions.select_related("reviewer").first()
+    return {
+        "returned": decision if decision and decision.verdict == Verdict.REQUEST_CHANGES else None,
+        "returned_when": labels.when(decision.at) if decision else "",
+        "flags": [flag_row(flag) for flag in by_severity(head.flags.open().select_related("raised_by"))],
+    }
+
+
+def by_severity(flags: Iterable[Flag]) -> list[Flag]:
+    """The gravest first."""
+    order = list(labels.WORDS_OF_SEVERITY)
+    return sorted(flags, key=lambda flag: order.index(Severity(flag.severity)))
 
 
 def decision_rows(decisions: Iterable[Decision]) -> list[tuple[Decision, Any]]:

@@ -233,8 +233,8 @@ class PostAdmin(ListAdmin):
             forms.object(error)
             return self._show(request, post, forms)
         except Refused as refused:
-            forms.refuse(str(refused), refused.code)
-            return self._show(request, post, forms, status=409)
+            at_field = forms.refuse(str(refused), refused.code)
+            return self._show(request, post, forms, status=200 if at_field else 409)
 
     def _create(self, request: HttpRequest, forms: PostForms, document: Document) -> HttpResponse:
         given = forms.form.cleaned_data
@@ -320,6 +320,7 @@ class PostAdmin(ListAdmin):
             "labels": labels.states(post) if post else "",
             "published": labels.publication_of(post) if post else None,
             "may_review": request.user.has_perm("kb.review_post"),
+            "said": history.said(post.head) if post and post.head else None,
             **(extra or {}),
         }
         response = self.render_change_form(
@@ -347,5 +348,5 @@ def _without(fieldset: tuple[str, dict[str, Any]], known: Mapping[str, Any]) -> 
 def _saved(revision: Revision | None, *, asked: bool) -> str:
     if revision is None:
         return "Saved."
-    waits = " It waits for review." if asked else ""
+    waits = " It waits for review." if asked or revision.flags.holding_up().exists() else ""
     return f"Saved as revision {revision.number} (v{revision.version}).{waits}"

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from kb.admin import labels
@@ -42,6 +42,7 @@ class ImportRunAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "started", "finished", "outcomes", "by", "receipts_link")
     list_filter = ("started_at",)
     list_select_related = ("by",)
+    fields = ("started", "finished", "importer", "files", "outcomes", "receipts_link")
 
     @admin.display(description="Started", ordering="started_at")
     def started(self, run: ImportRun) -> SafeString | str:
@@ -50,6 +51,14 @@ class ImportRunAdmin(ReadOnlyAdmin):
     @admin.display(description="Finished", ordering="finished_at", empty_value="running, or broken off")
     def finished(self, run: ImportRun) -> SafeString | str | None:
         return labels.when(run.finished_at) if run.finished_at else None
+
+    @admin.display(description="By")
+    def importer(self, run: ImportRun) -> str:
+        return str(run.by) if run.by else "the command line"
+
+    @admin.display(description="Files and folders")
+    def files(self, run: ImportRun) -> SafeString:
+        return format_html_join("", '<div class="kb-mono">{}</div>', ((path,) for path in run.paths))
 
     @admin.display(description="Records")
     def outcomes(self, run: ImportRun) -> str:
@@ -63,6 +72,7 @@ class ImportRunAdmin(ReadOnlyAdmin):
 
 @admin.register(Receipt)
 class ReceiptAdmin(ReadOnlyAdmin):
+    ordering = ("-pk",)
     empty_text = "No receipts. Each imported record gets one; if a filter is set, clear it to see the rest."
     list_display = ("place", "outcome", "reason", "post_link", "run")
     list_filter = ("outcome", "source", ("run", admin.RelatedOnlyFieldListFilter))

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from kb.admin import labels
 from kb.admin.diffs import shown
-from kb.admin.history import decision_rows, flag_row
+from kb.admin.history import by_severity, decision_rows, flag_row
 from kb.admin.history import render as render_page
 from kb.article import article
 from kb.choices import Severity, Verdict
@@ -202,7 +202,7 @@ def _page(
         .defer("revision__canonical")
     )
     decisions = decision_rows(said)
-    flags = list(head.flags.select_related("raised_by", "closed_by", "settled_by"))
+    flags = by_severity(head.flags.select_related("raised_by", "closed_by", "settled_by"))
     published = labels.publication_of(post)
     # What this page shows: an act on anything else is refused.
     seen = {
@@ -225,6 +225,7 @@ def _page(
         "self_approval": settings.KB_ALLOW_SELF_APPROVAL,
         "decided": decided[0],
         "decided_when": decided[1],
+        "readers_have_it": published is not None and published.revision_id == head.pk,
         "approved": approved,
         "changes": shown(approved.document if approved else None, document),
         "preview": _preview(document),

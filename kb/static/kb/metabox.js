@@ -271,6 +271,7 @@ class KbMetaBox extends HTMLElement {
   #data = null;
   #state = "idle";
   #openForPrint = [];
+  #isPlaced = false;
 
   constructor() {
     super();
@@ -301,12 +302,14 @@ class KbMetaBox extends HTMLElement {
       delete this.src;
       this.src = early;
     }
+    this.#isPlaced = true;
     addEventListener("beforeprint", this.#beforePrint);
     addEventListener("afterprint", this.#afterPrint);
     if (this.#loadedFrom !== this.src || this.#state !== "ready") this.reload();
   }
 
   disconnectedCallback() {
+    this.#isPlaced = false;
     removeEventListener("beforeprint", this.#beforePrint);
     removeEventListener("afterprint", this.#afterPrint);
     this.#controller?.abort();
@@ -314,7 +317,8 @@ class KbMetaBox extends HTMLElement {
   }
 
   attributeChangedCallback(name, before, after) {
-    if (!this.isConnected || before === after) return;
+    // Attributes of the page's own markup come before connectedCallback, which loads once for all of them.
+    if (!this.#isPlaced || before === after) return;
     if (name === "src") this.reload();
     else this.#render();
   }

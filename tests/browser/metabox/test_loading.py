@@ -171,6 +171,14 @@ def test_a_box_taken_off_the_page_stops_loading_and_resumes_when_put_back(
     assert server.asked(META) == asked  # moving a box that has its answer asks nothing
 
 
+def test_one_view_of_a_page_asks_once(show: Show, server: Server, sample: dict[str, Any]) -> None:
+    asked = server.asked(META)
+
+    show(sample, attributes='images="link" heading-level="3"')
+
+    assert server.asked(META) == asked + 1
+
+
 def test_an_src_set_before_the_script_arrives_is_used(page: Page, server: Server) -> None:
     server.has(META, {"summary": "set early"})
     server.has_page("<kb-meta-box></kb-meta-box>")
