@@ -33,7 +33,7 @@ from kb.sources import jsonl
 pytestmark = pytest.mark.django_db(transaction=True)
 
 MakePost = Callable[..., Post]
-ROUNDS = 10
+ROUNDS = 4
 LONG = 20  # seconds: a thread that takes longer waits for ever
 
 
