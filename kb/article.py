@@ -68,6 +68,7 @@ class _Writer(HTMLParser):
         self.out: list[str] = []
         self.sections: list[Section] = []
         self.heading: list[str] | None = None  # text of the heading that is open
+        self.inner = 0  # headings inside it: a page's outline knows none, so their words are the outer one's
         self.taken = set(OWN_IDS)
         self.opened = 0  # where in `out` its tag stands
         self.links = 0
@@ -81,6 +82,10 @@ class _Writer(HTMLParser):
                 self.out.append('<div class="scroll">')
             case "a":
                 self.links += 1
+            case _ if tag in HEADINGS and self.heading is not None:
+                self.inner += 1
+                self.out.append("<span>")
+                return
             case _ if tag in HEADINGS:
                 self.opened, self.heading = len(self.out), []
                 self.out.append("")  # written at its end, when its text is known
@@ -91,6 +96,10 @@ class _Writer(HTMLParser):
         self.handle_starttag(tag, attrs)
 
     def handle_endtag(self, tag: str) -> None:
+        if tag in HEADINGS and self.inner:
+            self.inner -= 1
+            self.out.append("</span>")
+            return
         if tag in HEADINGS:
             self._close_heading(tag)
             return

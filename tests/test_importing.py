@@ -567,13 +567,19 @@ def test_a_forced_format_is_believed(take: Import) -> None:
 
 @pytest.mark.parametrize(("content", "got"), [(b"", "an empty file"), (b"Dear diary\n", "'Dear diary\\n'")])
 def test_a_file_in_no_known_format_is_rejected(take: Import, content: bytes, got: str) -> None:
-    told = take(content)
+    told = take(content, name="in.txt")
 
     reason = (
         f"got {got}, expected a file in one of the formats jsonl, alphanode; "
         "name the format or leave the file out."
     )
-    assert told == [Told("in.jsonl:1", "rejected", reason)]
+    assert told == [Told("in.txt:1", "rejected", reason)]
+
+
+def test_a_broken_first_line_does_not_hide_the_others(take: Import) -> None:
+    told = take(b"garbage\n", record("1"), record("2"))
+
+    assert [receipt.outcome for receipt in told] == ["rejected", "created", "created"]
 
 
 def test_what_is_not_there_or_no_file_is_rejected_and_the_rest_goes_on(take: Import) -> None:

@@ -538,6 +538,12 @@ class TestArticle:
 
         assert made.html == '<h2 id="text-decide">Decide</h2>'
 
+    def test_a_heading_inside_a_heading_stays_part_of_it(self) -> None:
+        found = article("<h2><div><h3>inner</h3></div> outer</h2><p>x</p>")
+
+        assert found.html == '<h2 id="inner-outer"><div><span>inner</span></div> outer</h2><p>x</p>'
+        assert [section.text for section in found.sections] == ["inner outer"]
+
     def test_a_heading_with_markup_is_listed_by_its_words(self) -> None:
         made = article('<h2 title="x">Use <code>a &lt; b</code> &amp; <em>c</em></h2>')
 

@@ -34,11 +34,17 @@ def read(stream: BinaryIO, name: str, *, format: str | None = None) -> Iterator[
     if format is None:
         beginning = stream.read(MAX_RECORD)
         stream.seek(0)
-        format = detect(beginning)  # noqa: A001
+        format = detect(beginning) or _by_name(name, beginning)  # noqa: A001
         if format is None:
             yield _unknown(name, beginning)
             return
     yield from FORMATS[format].read(stream, name)
+
+
+def _by_name(name: str, beginning: bytes) -> str | None:
+    """What the name says, for a first line that is broken must not hide the others."""
+    is_jsonl = name.lower().endswith((".jsonl", ".ndjson")) and beginning.strip()
+    return jsonl.NAME if is_jsonl else None
 
 
 def _unknown(name: str, beginning: bytes) -> SourceError:
