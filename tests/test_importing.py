@@ -576,6 +576,14 @@ def test_a_file_in_no_known_format_is_rejected(take: Import, content: bytes, got
     assert told == [Told("in.txt:1", "rejected", reason)]
 
 
+def test_no_source_may_pose_as_demo_content_which_can_be_removed(take: Import) -> None:
+    told = take(record(source="kb-demo"))
+
+    assert [receipt.outcome for receipt in told] == ["rejected"]
+    assert "source: got 'kb-demo', expected another name" in told[0].reason
+    assert not Post.objects.exists()
+
+
 def test_a_broken_first_line_does_not_hide_the_others(take: Import) -> None:
     told = take(b"garbage\n", record("1"), record("2"))
 

@@ -9,12 +9,14 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.models import AnonymousUser, Permission
 
+from kb import render
 from kb.choices import ChangeKind, Severity, State, Verdict
 from kb.document import Document
 from kb.errors import Refused
 from kb.flow import reviewing, revising
 from kb.flow.revising import ChangeNote
 from kb.models import Change, Decision, Flag, Post, Publication, Revision
+from tests.forms import what_is_seen
 
 pytestmark = pytest.mark.django_db
 
@@ -793,3 +795,82 @@ def test_a_post_that_is_gone_is_refused_not_broken(make_post: MakePost, approve:
         approve(gone, revision=seen)
 
     assert refusal.value.code == "gone"
+
+
+# --- What was said meanwhile ---
+
+
+def code_of(act: Callable[[], object]) -> str:
+    with pytest.raises(Refused) as refusal:
+        act()
+    return refusal.value.code
+
+
+@pytest.mark.parametrize("said", ["a request for changes", "a flag that asks", "a closed flag"])
+def test_nobody_decides_past_what_another_said_since_the_page_was_opened(
+    make_post: MakePost,
+    approve: Act,
+    request_changes: Act,
+    raise_flag: Act,
+    close_flag: Act,
+    people: SimpleNamespace,
+    said: str,
+) -> None:
+    post = make_post()
+    advice = raise_flag(post, severity=Severity.ADVISORY)
+    opened = what_is_seen(post)
+    other = people.second_reviewer
+    {
+        "a request for changes": lambda: request_changes(post, by=other),
+        "a flag that asks": lambda: raise_flag(post, severity=Severity.ASKS, by=other),
+        "a closed flag": lambda: close_flag(advice, by=other),
+    }[said]()
+
+    assert code_of(lambda: approve(post, standing=opened["standing"])) == "changed"
+    assert not Publication.objects.exists()
+    assert approve(post, standing=what_is_seen(post)["standing"]).verdict == Verdict.APPROVE
+
+
+def test_who_withdraws_names_what_readers_had(
+    make_post: MakePost, approve: Act, save: Act, withdraw: Act, people: SimpleNamespace
+) -> None:
+    post = make_post()
+    first = approve(post)
+    save(post, title="Another")
+    second = approve(post, by=people.second_reviewer)
+
+    assert code_of(lambda: withdraw(post, published=first.fingerprint)) == "changed"
+    assert Publication.objects.count() == 1
+    assert withdraw(post, published=second.fingerprint).verdict == Verdict.WITHDRAW
+
+
+def test_a_flag_that_came_to_say_something_else_is_read_before_it_is_closed(
+    make_post: MakePost, raise_flag: Act, close_flag: Act
+) -> None:
+    flag = raise_flag(make_post(), sentence="Kept aside as revision 4.")
+
+    assert code_of(lambda: close_flag(flag, sentence="Kept aside as revision 3.")) == "changed"
+    assert not close_flag(flag, sentence="Kept aside as revision 4.").is_open
+
+
+def test_who_wrote_a_text_does_not_close_what_blocks_it(
+    make_post: MakePost, raise_flag: Act, close_flag: Act, people: SimpleNamespace, settings: Any
+) -> None:
+    post = make_post(by=people.reviewer)
+    blocking = raise_flag(post, by=people.second_reviewer)
+    advice = raise_flag(post, severity=Severity.ADVISORY, by=people.second_reviewer)
+
+    assert code_of(lambda: close_flag(blocking)) == "own_work"
+    assert not close_flag(advice).is_open
+    settings.KB_ALLOW_SELF_APPROVAL = True
+    assert not close_flag(blocking).is_open
+
+
+def test_what_cannot_be_compiled_any_more_is_refused_and_goes_to_nobody(
+    make_post: MakePost, approve: Act, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post = make_post(body="<div><div>x</div></div>", body_format="html")
+    monkeypatch.setattr(render, "MAX_NESTING", 1)  # stricter than when it was frozen
+
+    assert code_of(lambda: approve(post)) == "not_compiled"
+    assert (Decision.objects.count(), Publication.objects.count()) == (0, 0)
