@@ -249,10 +249,22 @@ def _problem(found: dict[str, Any]) -> Problem:
 
 
 def _shown(value: object) -> str:
-    try:
-        return repr(value)[:80]
-    except RecursionError:
-        return "deeper nesting"
+    return "deeper nesting" if _is_deep(value) else repr(value)[:80]
+
+
+def _is_deep(value: object) -> bool:
+    """Whether it has more levels than any Document; by layers, for how deep Python may go varies."""
+    layer = [value]
+    for _ in range(10 * MAX_DEPTH):
+        layer = [
+            below
+            for part in layer
+            if isinstance(part, (list, tuple, dict))
+            for below in (part.values() if isinstance(part, dict) else part)
+        ]
+        if not layer:
+            return False
+    return True
 
 
 def _length(limits: Mapping[str, Any], unit: str) -> str:
