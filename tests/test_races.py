@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import IntegrityError, connection, connections, transaction
 
 from kb.choices import ChangeKind, Origin, Severity, State, Verdict
 from kb.document import Document
@@ -164,6 +164,53 @@ def test_of_two_approvers_one_decides_and_the_other_is_told(
         assert codes(outcomes) == ["already_decided", "ok"]
         assert Decision.objects.filter(revision__post=post).count() == 1
         assert Change.objects.filter(slug=post.slug).count() == 1
+
+
+def test_an_author_gets_past_no_lock_to_approve_their_own_work(
+    make_post: MakePost, people: SimpleNamespace, approving: Any, saving: Any
+) -> None:
+    for number in range(ROUNDS):
+        own, mixed = make_post(by=people.reviewer), make_post()
+
+        of_own = while_locked(own, approving(own, people.reviewer), approving(own, people.second_reviewer))
+        while_locked(mixed, saving(mixed, by=people.reviewer, title=f"Own {number}"), approving(mixed))
+
+        assert codes(of_own) in (["ok", "own_work"], ["already_decided", "ok"])
+        assert Decision.objects.get(revision__post=own).reviewer == people.second_reviewer
+        assert not Publication.objects.filter(title=f"Own {number}").exists()
+
+
+def test_what_was_frozen_withstands_everybody_who_writes_at_once(
+    make_post: MakePost, publish: Callable[..., Publication], saving: Any
+) -> None:
+    def refused(act: Callable[[], Any]) -> Callable[[], bool]:
+        def run() -> bool:
+            try:
+                with transaction.atomic():
+                    act()
+            except IntegrityError as error:
+                return "kb_what_was_frozen_stays" in str(error)
+            return False
+
+        return run
+
+    for number in range(ROUNDS):
+        post = make_post()
+        publish(post)
+        revisions, decisions = post.revisions.all(), Decision.objects.filter(revision__post=post)
+        before = [list(rows.values()) for rows in (revisions, decisions)]
+
+        outcomes = at_once(
+            refused(lambda rows=revisions: rows.update(reason="Another.")),
+            refused(lambda rows=revisions: rows._raw_delete("default")),
+            refused(lambda rows=decisions: rows.update(comment="Another.")),
+            refused(lambda rows=decisions: rows._raw_delete("default")),
+            saving(post, title=f"Next {number}"),
+        )
+
+        assert outcomes[:4] == [True] * 4
+        kept = [revisions.exclude(pk=outcomes[4].pk), decisions]
+        assert [list(rows.values()) for rows in kept] == before
 
 
 def test_an_approval_and_a_request_for_changes_come_one_after_the_other(
