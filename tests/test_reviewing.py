@@ -853,6 +853,14 @@ def test_a_flag_that_came_to_say_something_else_is_read_before_it_is_closed(
     assert not close_flag(flag, sentence="Kept aside as revision 4.").is_open
 
 
+def test_a_flag_of_several_lines_is_closed_as_a_browser_sends_it(
+    make_post: MakePost, raise_flag: Act, close_flag: Act
+) -> None:
+    flag = raise_flag(make_post(), sentence="Two things:\nfirst, second.")
+
+    assert not close_flag(flag, sentence="Two things:\r\nfirst, second.").is_open
+
+
 def test_who_wrote_a_text_does_not_close_what_blocks_it(
     make_post: MakePost, raise_flag: Act, close_flag: Act, people: SimpleNamespace, settings: Any
 ) -> None:
