@@ -48,6 +48,7 @@ class Verdict(TextChoices):
     APPROVE = "approve", "Approved"
     REQUEST_CHANGES = "request_changes", "Changes requested"
     WITHDRAW = "withdraw", "Withdrawn"
+    TAKE_BACK = "take_back", "Taken back"  # its reviewer's, within moments, of what reached no reader
 
 
 class Outcome(TextChoices):
@@ -58,6 +59,14 @@ class Outcome(TextChoices):
     UNCHANGED = "unchanged", "Unchanged"
     CONFLICT = "conflict", "Conflict"
     REJECTED = "rejected", "Rejected"
+
+
+class ReportKind(TextChoices):
+    """What a reader says of a published post."""
+
+    WRONG = "wrong", "Wrong"
+    OUTDATED = "outdated", "Outdated"
+    UNCLEAR = "unclear", "Unclear"
 
 
 class ChangeKind(TextChoices):

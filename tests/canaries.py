@@ -9,10 +9,8 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from typing import Any
 
-from django.apps import apps
 from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 
@@ -21,6 +19,7 @@ from kb.document import Document
 from kb.flow import reviewing, revising
 from kb.models import Entity, ImportRun, Post, Receipt
 from kb.sources import Record, jsonl
+from tests.conftest import make_groups
 
 MARK = "kanari"  # every word begins so
 BEFORE = datetime(2019, 2, 3, 4, 5, 6, 700, tzinfo=UTC)  # what is published before the drafts
@@ -164,7 +163,7 @@ class World:
 
     def __post_init__(self) -> None:
         if not Group.objects.filter(name="Administrators").exists():
-            import_module("kb.migrations.0003_groups").make(apps, None)
+            make_groups()
         self.editor, self.reviewer, administrator = map(
             self._person, ["Editors", "Reviewers", "Administrators"]
         )

@@ -40,7 +40,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
             connection.close_pool()
 
 
-GROUPS = ("Editors", "Reviewers", "Administrators")
+GROUPS = ("Editors", "Reviewers", "Administrators", "Auditors")
 # Filled by migrations, and the same for every test.
 KEPT = {"django_migrations", "django_content_type", "auth_permission", "auth_group", "auth_group_permissions"}
 
@@ -78,7 +78,7 @@ def now() -> datetime:
 
 @pytest.fixture
 def people(groups: None) -> SimpleNamespace:
-    """Two editors, two reviewers, an administrator and a stranger without rights; password "pw"."""
+    """Two editors, two reviewers, administrator, auditor, and a stranger without rights; password "pw"."""
 
     members = {
         "editor": "Editors",
@@ -86,6 +86,7 @@ def people(groups: None) -> SimpleNamespace:
         "reviewer": "Reviewers",
         "second_reviewer": "Reviewers",
         "administrator": "Administrators",
+        "auditor": "Auditors",
         "stranger": "",
     }
     password = make_password("pw")
@@ -103,11 +104,16 @@ def people(groups: None) -> SimpleNamespace:
     return SimpleNamespace(**{user.username: user for user in users})
 
 
+def make_groups() -> None:
+    for migration in ("0003_groups", "0006_desk_rights"):
+        import_module(f"kb.migrations.{migration}").make(apps, None)
+
+
 @pytest.fixture
 def groups(db: None) -> None:
     """The groups that the migration made; a test that emptied all tables took them along."""
     if not Group.objects.filter(name="Administrators").exists():
-        import_module("kb.migrations.0003_groups").make(apps, None)
+        make_groups()
 
 
 @pytest.fixture

@@ -136,6 +136,7 @@ def test_an_approval_settles_the_post_and_gives_it_to_readers(
         "comment": "Good.",
         "reviewer_id": people.reviewer.pk,
         "self_approved": False,
+        "takes_back_id": None,
         "at": now,
     }
     settled = Flag.objects.filter(settled_by=decision).values_list("code", "closed_at", "closed_by")

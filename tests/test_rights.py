@@ -6,12 +6,18 @@ import pytest
 from django.contrib.auth.models import Group
 
 README = Path(__file__).parent.parent / "README.md"
-GROUPS = ("Editors", "Reviewers", "Administrators")
+GROUPS = ("Editors", "Reviewers", "Administrators", "Auditors")
 RIGHTS = {
     "View drafts, revisions, flags, decisions, imports": ["view_post", "view_revision", "view_flag"],
     "Write and edit posts": ["add_post", "change_post"],
     "Review: close flags, request changes": ["review_post"],
     "Publish by approving, and withdraw": ["publish_post"],
+    "Verify that published posts are still true": ["verify_post"],
+    "Keep criteria for reviewers and policies of verification": [
+        "change_criteria",
+        "change_verificationpolicy",
+    ],
+    "See who did what and who can do what": ["audit_post"],
     "Import posts": ["import_post"],
     "Manage users and groups": ["add_user", "change_user", "change_group"],
 }

@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from importlib import import_module
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +19,6 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
-from django.apps import apps
 from django.contrib.auth.models import Group, User
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
@@ -31,7 +29,7 @@ from kb.choices import Severity
 from kb.document import Checklist, Document
 from kb.flow import publishing, reviewing, revising
 from kb.models import Decision, Entity, Flag, ImportRun, Post, Publication, Receipt
-from tests.conftest import empty_the_tables
+from tests.conftest import empty_the_tables, make_groups
 from tests.forms import Form, what_is_seen
 
 pytestmark = pytest.mark.django_db(databases=["default", "reading"])
@@ -99,7 +97,7 @@ def address(route: str, world: SimpleNamespace) -> str:
 def make_world() -> SimpleNamespace:
     """One post that is published and whose next revision waits, and one of everything else."""
     if not Group.objects.filter(name="Administrators").exists():
-        import_module("kb.migrations.0003_groups").make(apps, None)
+        make_groups()
     people = {
         "stranger": User.objects.create_user("stranger", password="pw"),
         **{name: _staff(name, f"{name.capitalize()}s") for name in STAFF},

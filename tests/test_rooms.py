@@ -10,7 +10,11 @@ PROJECT = Path(__file__).parent.parent
 
 LEAVES = ("kb.article", "kb.choices", "kb.diff", "kb.document", "kb.errors", "kb.render", "kb.sources")
 # Each stage calls later ones alone.
-STAGES = ("demonstrating", "importing", "revising", "flagging", "reviewing", "publishing", "permitting")
+STAGES = (
+    *("demonstrating", "maintaining", "importing", "drafting", "reporting", "revising", "flagging"),
+    *("verifying", "commenting", "criteria", "reviewing", "scheduling", "publishing"),
+    *("queueing", "noticing", "permitting"),
+)
 DOORS = {
     "kb.admin": (*LEAVES, "kb.admin", "kb.flow", "kb.models"),
     "kb.management": (*LEAVES, "kb.management", "kb.flow", "kb.models", "kb.reading_role"),

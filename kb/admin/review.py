@@ -221,7 +221,7 @@ def _page(
         "refused": refused,
         "kept": _words(typed) if refused else "",
         "wrong": status == 400,
-        "own_work": reviewing.is_own_work(head, request.user),
+        "own_work": reviewing.is_own_work(post, request.user),
         "self_approval": settings.KB_ALLOW_SELF_APPROVAL,
         "decided": decided[0],
         "decided_when": decided[1],

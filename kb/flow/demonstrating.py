@@ -10,12 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from kb.choices import Outcome, Severity
 from kb.document import Document
 from kb.flow import publishing, reviewing, revising
 from kb.flow.revising import ChangeNote
 from kb.models import (
+    Comment,
     Decision,
     Entity,
     Flag,
@@ -23,8 +25,12 @@ from kb.models import (
     Post,
     Publication,
     Receipt,
+    Report,
     Revision,
+    Schedule,
     SourceRecord,
+    Tick,
+    Verification,
 )
 from kb.models.post import DEMO_SOURCE
 from kb.sources import Record, jsonl
@@ -354,6 +360,8 @@ def remove(*, at: datetime) -> Removal:
         publishing.retract(post, at=at)
     _allow("on")
     Post.objects.filter(pk__in=ids).update(head=None)
+    for rows in _said_of(ids):
+        rows.delete()
     receipts = Receipt.objects.filter(post__in=ids).delete()[0]
     flags = Flag.objects.filter(revision__post__in=ids).delete()[0]
     decisions = Decision.objects.filter(revision__post__in=ids).delete()[0]
@@ -373,6 +381,17 @@ def remove(*, at: datetime) -> Removal:
         receipts=receipts,
         entities=unused.delete()[0],
     )
+
+
+def _said_of(posts: list[int]) -> list[QuerySet[Any]]:
+    """What hangs on revisions and decisions, in an order in which it can go."""
+    return [
+        Report.objects.filter(revision__post__in=posts),
+        Comment.objects.filter(revision__post__in=posts),
+        Verification.objects.filter(revision__post__in=posts),
+        Tick.objects.filter(decision__revision__post__in=posts),
+        Schedule.objects.filter(decision__revision__post__in=posts),
+    ]
 
 
 def _delete_revisions(posts: list[int]) -> int:

@@ -11,7 +11,7 @@ from django.db import DataError, IntegrityError, OperationalError, transaction
 from kb import sources
 from kb.choices import Origin, Outcome
 from kb.errors import KbError, Problem, Refused, SourceError
-from kb.flow import permitting, publishing, revising
+from kb.flow import permitting, publishing, queueing, revising
 from kb.models import ImportRun, Post, Receipt, Revision
 from kb.models.post import DEMO_SOURCE
 from kb.sources import Record
@@ -172,7 +172,7 @@ def _compare(post: Post, record: Record, this: _Run) -> Settled:
             f"revision {revision.number}. Compare both, edit the post, and close its flag."
         )
         settled = Settled(Outcome.CONFLICT, reason, post, revision)
-    _note_claims(post, record)
+    _note_claims(post, record, this.at)
     # A dry run would keep all publishers waiting to its end.
     if views != record.view_count and not this.dry and hasattr(post, "publication"):
         publishing.refresh_metrics(post, at=this.at)
@@ -204,10 +204,13 @@ def _known_since(revision: Revision) -> str:
     return ""
 
 
-def _note_claims(post: Post, record: Record) -> None:
+def _note_claims(post: Post, record: Record, at: datetime) -> None:
     claims = {name: getattr(record, name) for name in CLAIMS}
     if any(getattr(post, name) != value for name, value in claims.items()):
         Post.objects.filter(pk=post.pk).update(**claims)
+        for name, value in claims.items():
+            setattr(post, name, value)
+        queueing.refresh(post, at=at)
 
 
 def _about_unknown(record: Record) -> str:

@@ -179,7 +179,7 @@ def _write(approval: Decision, before: Publication | None) -> Publication:
 
 
 def _first_approval(revision: Revision) -> datetime:
-    approvals = Decision.objects.approvals().filter(revision__post=revision.post_id)
+    approvals = Decision.objects.effective().filter(revision__post=revision.post_id)
     return approvals.order_by("pk").values_list("at", flat=True)[0]
 
 
@@ -390,7 +390,7 @@ def _list_revisions(publication: Publication) -> None:
     said = Decision.objects.filter(revision__post=publication.post_id)
     withdrawn = said.filter(verdict=Verdict.WITHDRAW).aggregate(last=Max("pk"))["last"] or 0
     approvals = (
-        said.approvals()
+        said.effective()
         .filter(pk__gt=withdrawn)
         .select_related("revision")
         .order_by("revision_id", "-pk")

@@ -13,12 +13,10 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, Subquery
-from django.db.models.functions import Coalesce
 
-from kb.choices import Origin, Severity, Verdict
+from kb.choices import Severity, Verdict
 from kb.errors import InvalidDocument, Refused
-from kb.flow import permitting, publishing
+from kb.flow import permitting, publishing, queueing
 from kb.models import Decision, Flag, Post, Publication, Revision
 
 REVIEW_REQUESTED = "review_requested"
@@ -43,10 +41,10 @@ def approve(
     permitting.require(by, "kb.review_post", "kb.publish_post")
     post = lock(post)
     seen = _seen(post, number, fingerprint)
-    last = seen.decisions.select_related("reviewer").first()
+    last = seen.decisions.in_force().select_related("reviewer").first()
     if last and last.verdict == Verdict.APPROVE and not _asked_again(seen):
         raise Refused(f"“{post}” was already approved by {last.reviewer}.", code="already_decided")
-    own = is_own_work(seen, by)
+    own = is_own_work(post, by)
     if own and not settings.KB_ALLOW_SELF_APPROVAL:
         raise Refused(
             f"You wrote some of this content of “{post}”: another person must approve it.", code="own_work"
@@ -68,7 +66,7 @@ def approve(
     except InvalidDocument as error:
         # Frozen when less strict limits held.
         raise Refused(f"“{post}” cannot be published: {error} Send it back.", code="not_compiled") from None
-    _update_state(post)
+    queueing.settle(post, by=by, at=at, outcome=decision.verdict)
     return decision
 
 
@@ -91,7 +89,7 @@ def request_changes(
     comment = _words(comment, f"Say what has to change in “{post}”.", "comment_missing")
     post = lock(post)
     seen = _seen(post, number, fingerprint)
-    last = seen.decisions.select_related("reviewer").first()
+    last = seen.decisions.in_force().select_related("reviewer").first()
     if last and last.verdict == Verdict.REQUEST_CHANGES and not _asked_again(seen):
         raise Refused(
             f"{last.reviewer} already requested changes of this revision of “{post}”.", code="already_decided"
@@ -106,7 +104,7 @@ def request_changes(
         at=at,
     )
     _settle(decision)
-    _update_state(post)
+    queueing.settle(post, by=by, at=at, outcome=decision.verdict)
     return decision
 
 
@@ -138,7 +136,7 @@ def withdraw(post: Post, *, published: str | None = None, by: Any, at: datetime,
         at=at,
     )
     publishing.retract(post, at=at)
-    _update_state(post)
+    queueing.settle(post, by=by, at=at, outcome=decision.verdict)
     return decision
 
 
@@ -165,7 +163,7 @@ def close_flag(flag: Flag, *, sentence: str | None = None, by: Any, at: datetime
     # By words: a browser sends line ends of its own.
     if sentence is not None and sentence.split() != flag.sentence.split():
         raise Refused("This flag says something else since you opened it: read it again.", code="changed")
-    own = flag.severity == Severity.BLOCKING and is_own_work(head(post), by)
+    own = flag.severity == Severity.BLOCKING and is_own_work(post, by)
     if own and not settings.KB_ALLOW_SELF_APPROVAL:
         raise Refused(
             f"You wrote some of this content of “{post}”: another person must close what blocks it.",
@@ -173,7 +171,7 @@ def close_flag(flag: Flag, *, sentence: str | None = None, by: Any, at: datetime
         )
     flag.closed_at, flag.closed_by, flag.closing_note = at, by, note
     flag.save(update_fields=["closed_at", "closed_by", "closing_note"])
-    _update_state(post)
+    queueing.settle(post, by=by, at=at)
     return flag
 
 
@@ -201,7 +199,7 @@ def ask_for_review(post: Post, *, by: Any, at: datetime) -> Flag:
     waiting = Flag.objects.open().filter(revision=post.head_id, code=REVIEW_REQUESTED).first()
     if waiting:
         return waiting
-    if head(post).decisions.values_list("verdict", flat=True).first() == Verdict.APPROVE:
+    if head(post).decisions.in_force().values_list("verdict", flat=True).first() == Verdict.APPROVE:
         raise Refused(f"“{post}” is approved as it is: there is nothing to review.", code="already_decided")
     sentence = f"{by} asks for a review."
     return _raise(post, code=REVIEW_REQUESTED, severity=Severity.ASKS, sentence=sentence, by=by, at=at)
@@ -229,7 +227,7 @@ def _raise(post: Post, *, code: str, severity: Severity, sentence: str, by: Any,
     flag = Flag.objects.create(
         revision=head(post), code=code, severity=severity, sentence=sentence, raised_by=by, raised_at=at
     )
-    _update_state(post)
+    queueing.settle(post, by=by, at=at)
     return flag
 
 
@@ -265,17 +263,12 @@ def _asked_again(seen: Revision) -> bool:
     return seen.flags.open().filter(severity=Severity.ASKS).exists()
 
 
-def is_own_work(seen: Revision, by: Any) -> bool:
-    """Whether this person had a hand in it: wrote some of it since the last approval, or all of it once.
+def is_own_work(post: Post, by: Any) -> bool:
+    """Whether this person had a hand in the newest revision.
 
-    A trigger asks the same before it lets an approval in. So nobody's text gets to readers because somebody
-    else changed a comma, or restored it.
+    So nobody's text gets to readers because somebody else changed a comma, or restored it.
     """
-    revisions = Revision.objects.filter(post=seen.post_id)
-    approved = revisions.filter(number__lt=seen.number, decisions__verdict=Verdict.APPROVE)
-    last = Coalesce(Subquery(approved.order_by("-number").values("number")[:1]), 0)
-    since = Q(number__gt=last, number__lte=seen.number) & ~Q(origin=Origin.ASIDE)
-    return revisions.filter(since | Q(fingerprint=seen.fingerprint), author=by).exists()
+    return by.pk in queueing.writers(post)
 
 
 def _refuse_open_blocking(post: Post, seen: Revision) -> None:
@@ -293,11 +286,6 @@ def _settle(decision: Decision) -> None:
     Flag.objects.open().filter(revision=decision.revision_id, severity=Severity.ASKS).update(
         closed_at=decision.at, closed_by=decision.reviewer, settled_by=decision
     )
-
-
-def _update_state(post: Post) -> None:
-    post.state = post.current_state()
-    post.save(update_fields=["state"])
 
 
 def _words(text: str, sentence: str, code: str) -> str:

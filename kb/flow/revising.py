@@ -18,7 +18,7 @@ from django.utils.text import slugify
 from kb.choices import Bump, Origin, State
 from kb.document import Document
 from kb.errors import Conflict, Refused
-from kb.flow import flagging, permitting, reviewing
+from kb.flow import flagging, permitting, queueing, reviewing
 from kb.flow.reviewing import head, lock
 from kb.models import (
     Checklist,
@@ -179,8 +179,7 @@ def keep_aside(post: Post, record: Record, *, run: ImportRun, at: datetime) -> R
     aside = _insert_revision(post, record.document, version, frozen)
     _keep_bytes(aside, record)
     flagging.conflict(head(post), aside=aside, at=at)
-    post.state = post.current_state()
-    post.save(update_fields=["state"])
+    queueing.settle(post, at=at)
     return aside
 
 
@@ -364,10 +363,10 @@ def _known_entities(wanted: set[tuple[str, str]]) -> dict[tuple[str, str], Entit
 
 def _freeze(post: Post, document: Document, version: str, frozen: Frozen) -> Revision:
     revision = _insert_revision(post, document, version, frozen)
-    post.head = revision
+    post.head, post.edited_by = revision, frozen.author
+    post.save(update_fields=["head", "edited_by"])
     flagging.run(revision, at=frozen.at)
-    post.state = post.current_state()
-    post.save(update_fields=["head", "state"])
+    queueing.settle(post, by=frozen.author, at=frozen.at)
     return revision
 
 

@@ -1,5 +1,6 @@
 """What is: the tables of kb, their constraints and their sets of rows."""
 
+from kb.models.desk import Comment, Criteria, Likeness, Schedule, Tick
 from kb.models.entity import Entity
 from kb.models.imports import ImportRun, Receipt
 from kb.models.post import Checklist, ChecklistItem, Image, Post, PostEntity
@@ -11,23 +12,38 @@ from kb.models.publication import (
     PublishedRevision,
 )
 from kb.models.revision import Decision, Flag, Revision, SourceRecord
+from kb.models.verification import Oversight, Report, Verification, VerificationPolicy
+from kb.models.waiting import Notice, QueueItem, SavedFilter, WorkingCopy
 
 __all__ = [
     "Change",
     "Checklist",
     "ChecklistItem",
+    "Comment",
+    "Criteria",
     "Decision",
     "Entity",
     "Flag",
     "Image",
     "ImportRun",
+    "Likeness",
+    "Notice",
+    "Oversight",
     "Post",
     "PostEntity",
     "Publication",
     "PublishedChecklist",
     "PublishedEntity",
     "PublishedRevision",
+    "QueueItem",
     "Receipt",
+    "Report",
     "Revision",
+    "SavedFilter",
+    "Schedule",
     "SourceRecord",
+    "Tick",
+    "Verification",
+    "VerificationPolicy",
+    "WorkingCopy",
 ]

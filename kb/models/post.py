@@ -2,6 +2,7 @@
 
 from typing import Self
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator
 from django.db import models
@@ -87,6 +88,14 @@ class Post(models.Model):
         "kb.Revision", null=True, editable=False, on_delete=models.PROTECT, related_name="+"
     )
     state = models.CharField(max_length=20, choices=State, default=State.DRAFT, editable=False, db_index=True)
+    edited_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        editable=False,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="Author of the newest revision.",
+    )
     created_at = models.DateTimeField(editable=False)
     updated_at = models.DateTimeField(editable=False)
 
@@ -149,10 +158,13 @@ class Post(models.Model):
             ("review_post", "Can approve, request changes and close flags"),
             ("publish_post", "Can publish by approving, and withdraw"),
             ("import_post", "Can import posts"),
+            ("verify_post", "Can verify that published posts are still true"),
+            ("audit_post", "Can see who did what and who can do what"),
         ]
         indexes = [
             models.Index(fields=["-updated_at", "-id"], name="kb_post_by_update"),
             models.Index(fields=["topic"], name="kb_post_by_topic"),
+            models.Index(fields=["edited_by", "state", "-updated_at"], name="kb_post_by_editor"),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -181,11 +193,11 @@ class Post(models.Model):
         """What is going on, from the newest revision's last decision and its open flags."""
         if self.head is None:
             return State.DRAFT
-        verdict = self.head.decisions.values_list("verdict", flat=True).first()
-        holding_up = self.head.flags.holding_up()
-        if verdict == Verdict.REQUEST_CHANGES and not holding_up.filter(severity=Severity.ASKS).exists():
+        verdict = self.head.decisions.in_force().values_list("verdict", flat=True).first()
+        holding_up = set(self.head.flags.holding_up().values_list("severity", flat=True))
+        if verdict == Verdict.REQUEST_CHANGES and Severity.ASKS not in holding_up:
             return State.CHANGES_REQUESTED
-        if holding_up.exists():
+        if holding_up:
             return State.WAITING
         return State.SETTLED if verdict == Verdict.APPROVE else State.DRAFT
 

@@ -47,6 +47,12 @@ class Publication(models.Model):
     version = models.CharField(max_length=60)
     published_at = models.DateTimeField(help_text="When this revision was approved.")
     first_published_at = models.DateTimeField()
+    review_by = models.DateTimeField(
+        null=True, db_index=True, help_text="By when somebody verifies it; None: compiled by an older kb."
+    )
+    withhold_at = models.DateTimeField(
+        null=True, help_text="From when readers no longer get it, unless somebody verifies it before."
+    )
 
     # Ready to send.
     html = models.TextField()

@@ -4,6 +4,7 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 
 from kb.choices import Origin, Severity, Verdict
 from kb.document import Document
@@ -35,6 +36,7 @@ class Revision(models.Model):
 
     class Meta:
         ordering = ["post", "-number"]
+        indexes = [models.Index(fields=["-created_at"], name="kb_revision_by_date")]
         constraints = [
             models.UniqueConstraint(fields=["post", "number"], name="kb_one_revision_per_number"),
             models.CheckConstraint(
@@ -66,8 +68,16 @@ class SourceRecord(models.Model):
 
 
 class DecisionQuerySet(models.QuerySet["Decision"]):
+    def in_force(self) -> Self:
+        """Those that were not taken back."""
+        return self.exclude(verdict=Verdict.TAKE_BACK).filter(taken_back_by__isnull=True)
+
     def approvals(self) -> Self:
-        return self.filter(verdict=Verdict.APPROVE)
+        return self.in_force().filter(verdict=Verdict.APPROVE)
+
+    def effective(self) -> Self:
+        """Approvals whose time has come: those that may reach readers."""
+        return self.approvals().filter(Q(schedule=None) | Q(schedule__outcome="published"))
 
 
 class Decision(models.Model):
@@ -82,15 +92,31 @@ class Decision(models.Model):
         default=False, help_text="The installation allowed the author to approve."
     )
     at = models.DateTimeField()
+    takes_back = models.OneToOneField(
+        "self",
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="taken_back_by",
+        help_text="The decision that this one undoes.",
+    )
 
     objects = DecisionQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
+        indexes = [
+            models.Index(fields=["reviewer", "-id"], name="kb_decisions_of_a_person"),
+            models.Index(fields=["-at"], name="kb_decision_by_date"),
+        ]
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(verdict=Verdict.APPROVE) | ~models.Q(comment=""),
+                condition=models.Q(verdict__in=[Verdict.APPROVE, Verdict.TAKE_BACK]) | ~models.Q(comment=""),
                 name="kb_who_refuses_says_why",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(verdict=Verdict.TAKE_BACK, takes_back__isnull=False)
+                | (~models.Q(verdict=Verdict.TAKE_BACK) & models.Q(takes_back__isnull=True)),
+                name="kb_what_is_taken_back_is_named",
             ),
         ]
 
@@ -141,7 +167,11 @@ class Flag(models.Model):
         indexes = [
             models.Index(
                 fields=["code", "revision"], condition=models.Q(closed_at__isnull=True), name="kb_open_flags"
-            )
+            ),
+            models.Index(fields=["-raised_at"], name="kb_flag_by_date"),
+            models.Index(
+                fields=["-closed_at"], condition=models.Q(closed_at__isnull=False), name="kb_flag_by_closing"
+            ),
         ]
         constraints = [
             models.CheckConstraint(

@@ -1,0 +1,152 @@
+"""What reviewers keep beside their decisions: criteria, comments, scheduled publications, likenesses."""
+
+from typing import Self
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.db import models
+
+from kb.document import MAX_LINE
+from kb.models.post import Post
+from kb.models.revision import Decision, Revision
+
+
+class CriteriaQuerySet(models.QuerySet["Criteria"]):
+    def current(self) -> Self:
+        """The newest version of each list that is not retired."""
+        newer = Criteria.objects.filter(name=models.OuterRef("name"), version__gt=models.OuterRef("version"))
+        return self.filter(~models.Exists(newer), retired_at__isnull=True)
+
+
+class Criteria(models.Model):
+    """One version of a list of what a reviewer checks. A change makes a new version."""
+
+    name = models.CharField(max_length=80)
+    version = models.PositiveIntegerField()
+    topic = models.CharField(
+        max_length=500, blank=True, help_text="Posts whose topic begins so; empty: every post."
+    )
+    items = ArrayField(models.CharField(max_length=MAX_LINE), help_text="One thing to check a line.")
+    made_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    made_at = models.DateTimeField()
+    retired_at = models.DateTimeField(null=True, help_text="Since when reviewers no longer get it.")
+
+    objects = CriteriaQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "-version"]
+        verbose_name_plural = "criteria"
+        constraints = [
+            models.UniqueConstraint(fields=["name", "version"], name="kb_one_list_of_criteria_per_version")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} (version {self.version})"
+
+
+class Tick(models.Model):
+    """A criterion that a reviewer ticked; belongs to the decision and is frozen with it."""
+
+    decision = models.ForeignKey(Decision, on_delete=models.PROTECT, related_name="ticks")
+    criteria = models.ForeignKey(Criteria, on_delete=models.PROTECT, related_name="ticks")
+    item = models.PositiveSmallIntegerField(help_text="Position in the list, from 0.")
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["decision", "criteria", "item"], name="kb_a_tick_counts_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.criteria.items[self.item]
+
+
+class CommentQuerySet(models.QuerySet["Comment"]):
+    def open(self) -> Self:
+        return self.filter(resolved_at__isnull=True)
+
+
+class Comment(models.Model):
+    """A remark on a field or a passage of one revision. Later revisions show it until it is resolved."""
+
+    revision = models.ForeignKey(Revision, on_delete=models.PROTECT, related_name="comments")
+    field = models.CharField(
+        max_length=100, blank=True, help_text="Dotted path in the Document; empty: the whole."
+    )
+    quote = models.TextField(blank=True, help_text="The passage, as the field had it.")
+    text = models.TextField()
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="comments")
+    at = models.DateTimeField()
+    resolved_at = models.DateTimeField(null=True)
+    resolved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+
+    objects = CommentQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(condition=~models.Q(text=""), name="kb_a_comment_says_something"),
+            models.CheckConstraint(
+                condition=models.Q(resolved_at=None, resolved_by=None)
+                | models.Q(resolved_at__isnull=False, resolved_by__isnull=False),
+                name="kb_a_resolved_comment_says_who",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Schedule(models.Model):
+    """When an approval takes effect. Until it is published the approval reaches no reader."""
+
+    PENDING, PUBLISHED, LAPSED, TAKEN_BACK = "pending", "published", "lapsed", "taken_back"
+    OUTCOMES = [
+        (PENDING, "Waits for its time"),
+        (PUBLISHED, "Published"),
+        (LAPSED, "Lapsed: the draft changed before its time"),
+        (TAKEN_BACK, "Taken back"),
+    ]
+
+    decision = models.OneToOneField(Decision, on_delete=models.PROTECT, related_name="schedule")
+    publish_at = models.DateTimeField()
+    outcome = models.CharField(max_length=20, choices=OUTCOMES, default=PENDING)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["publish_at"]
+        indexes = [
+            models.Index(
+                fields=["publish_at"], condition=models.Q(outcome="pending"), name="kb_pending_schedules"
+            )
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(outcome="pending", ended_at__isnull=True)
+                | (~models.Q(outcome="pending") & models.Q(ended_at__isnull=False)),
+                name="kb_a_schedule_ends_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_outcome_display()}, {self.publish_at:%Y-%m-%d %H:%M}"
+
+
+class Likeness(models.Model):
+    """Hashes of a post's newest text, of which near duplicates share some (MinHash, Broder 1997)."""
+
+    post = models.OneToOneField(Post, primary_key=True, on_delete=models.CASCADE, related_name="likeness")
+    fingerprint = models.CharField(max_length=64, help_text="Of the revision that was hashed.")
+    bands = ArrayField(models.BigIntegerField(), default=list)
+
+    class Meta:
+        verbose_name_plural = "likenesses"
+        indexes = [GinIndex(fields=["bands"], name="kb_likeness_bands")]
+
+    def __str__(self) -> str:
+        return f"Likeness of {self.post}"
