@@ -8,11 +8,20 @@ import pytest
 
 PROJECT = Path(__file__).parent.parent
 
-LEAVES = ("kb.article", "kb.choices", "kb.diff", "kb.document", "kb.errors", "kb.render", "kb.sources")
+LEAVES = (
+    "kb.article",
+    "kb.choices",
+    "kb.diff",
+    "kb.document",
+    "kb.errors",
+    "kb.likeness",
+    "kb.render",
+    "kb.sources",
+)
 # Each stage calls later ones alone.
 STAGES = (
-    *("demonstrating", "maintaining", "importing", "drafting", "reporting", "revising", "flagging"),
-    *("verifying", "commenting", "criteria", "reviewing", "scheduling", "publishing"),
+    *("demonstrating", "maintaining", "importing", "drafting", "reporting", "revising", "commenting"),
+    *("flagging", "verifying", "reviewing", "criteria", "scheduling", "publishing"),
     *("queueing", "noticing", "permitting"),
 )
 DOORS = {

@@ -10,7 +10,16 @@ ACTS = {
     "kb.review_post": "review posts",
     "kb.publish_post": "publish or withdraw posts",
     "kb.import_post": "import posts",
+    "kb.verify_post": "verify what is published",
+    "kb.change_criteria": "keep the criteria for reviewers",
 }
+
+
+def require_one(by: Any, *permissions: str) -> None:
+    """Raise Refused `not_allowed` unless the user has at least one of these rights."""
+    if not any(by.has_perm(permission) for permission in permissions):
+        acts = " or ".join(ACTS[permission] for permission in permissions)
+        raise Refused(f"{by} may not {acts}: ask an administrator for that right.", code="not_allowed")
 
 
 def require(by: Any, *permissions: str) -> None:

@@ -180,7 +180,7 @@ def _write(approval: Decision, before: Publication | None) -> Publication:
 
 def _first_approval(revision: Revision) -> datetime:
     approvals = Decision.objects.effective().filter(revision__post=revision.post_id)
-    return approvals.order_by("pk").values_list("at", flat=True)[0]
+    return approvals.select_related("schedule").order_by("pk")[0].effective_at
 
 
 def compile_fields(revision: Revision, approval: Decision, *, first: datetime) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def compile_fields(revision: Revision, approval: Decision, *, first: datetime) -
         "reference": post.reference,
         "number": revision.number,
         "version": revision.version,
-        "published_at": approval.at,
+        "published_at": approval.effective_at,
         "first_published_at": first,
         "html": html,
         **answers,
@@ -296,7 +296,7 @@ def _card(it: _Approved, shared: dict[str, Any]) -> dict[str, Any]:
         "scores": document.scores.model_dump(),
         "ai_involved": document.ai_involved,
         "version": it.revision.version,
-        "published_at": _moment(it.approval.at),
+        "published_at": _moment(it.approval.effective_at),
     }
 
 
@@ -325,7 +325,7 @@ def _detail(it: _Approved, shared: dict[str, Any]) -> dict[str, Any]:
             "version": revision.version,
             "fingerprint": revision.fingerprint,
         },
-        "published_at": _moment(it.approval.at),
+        "published_at": _moment(it.approval.effective_at),
         "first_published_at": _moment(it.first),
         "links": {"meta": f"{address}meta/", "revisions": f"{address}revisions/"},
     }

@@ -10,11 +10,16 @@ from datetime import datetime
 from math import log10
 from typing import Any
 
-from django.db.models import Q, Subquery
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from kb.choices import Origin, Severity, State, Verdict
+from kb.errors import Refused
+from kb.flow import noticing, permitting
 from kb.models import Flag, Post, QueueItem, Revision
+from kb.models.waiting import CLAIM_LASTS
 
 DAY = 86_400  # seconds
 # A flag of this kind puts the post into the queue, whatever the state of its draft.
@@ -71,6 +76,15 @@ def refresh(post: Post, *, by: Any = None, at: datetime, outcome: str = "") -> Q
     return item
 
 
+def come_back(post: Post, *, left_at: datetime) -> None:
+    """Undo that the post left the queue at this moment, so that it waits since when it did."""
+    left = QueueItem.objects.filter(post=post, left_at=left_at).order_by("-pk").first()
+    if left and not QueueItem.objects.open().filter(post=post).exists():
+        left.left_at = left.left_by = None
+        left.outcome = ""
+        left.save()
+
+
 def writers(post: Post) -> set[int]:
     """Whose work the newest revision is: who wrote some of it since the last approval, or all of it once.
 
@@ -99,3 +113,97 @@ def _leave(item: QueueItem, *, by: Any, at: datetime, outcome: str) -> None:
     item.left_at, item.left_by, item.outcome = at, by, outcome or "settled"
     item.claimed_by = item.claimed_at = item.claim_seen_at = None
     item.save()
+
+
+@transaction.atomic
+def take_next(*, by: Any, at: datetime, among: QuerySet[QueueItem] | None = None) -> QueueItem | None:
+    """Claim the most harmful item that this person may decide on and nobody holds; None when there is none.
+
+    Two who ask at once get different items: rows that somebody else is just taking are passed over.
+    Raises Refused `not_allowed`.
+    """
+    permitting.require(by, "kb.review_post")
+    wanted = QueueItem.objects.for_reviewer(by).unclaimed(at).by_harm()
+    if among is not None:
+        wanted = wanted.filter(pk__in=among.order_by().values("pk"))
+    item = wanted.select_for_update(skip_locked=True, of=("self",)).first()
+    return _hold(item, by, at) if item else None
+
+
+@transaction.atomic
+def claim(post: Post, *, by: Any, at: datetime) -> QueueItem:
+    """Keep a waiting post for this person. Raises Refused `not_allowed`, `not_waiting` or `claimed`."""
+    permitting.require(by, "kb.review_post")
+    item = _locked(post)
+    holder = item.claimer(at)
+    if holder and holder.pk != by.pk:
+        minutes = _minutes(item, at)
+        raise Refused(f"{holder} has had “{post}” for {minutes}: wait, or take it over.", code="claimed")
+    return _hold(item, by, at)
+
+
+@transaction.atomic
+def take_over(post: Post, *, by: Any, at: datetime) -> QueueItem:
+    """Claim a post that somebody else holds; they are told. Raises Refused `not_allowed` or `not_waiting`."""
+    permitting.require(by, "kb.review_post")
+    item = _locked(post)
+    noticing.tell(item.claimer(at), f"{by} took over the review of “{post}”.", post=post, by=by, at=at)
+    return _hold(item, by, at)
+
+
+@transaction.atomic
+def assign(post: Post, *, to: Any, by: Any, at: datetime) -> QueueItem:
+    """Claim a post for somebody, who is told, as is who held it.
+
+    Raises Refused `not_allowed`, `not_waiting` or `own_work`.
+    """
+    permitting.require(by, "kb.review_post")
+    permitting.require(to, "kb.review_post")
+    item = _locked(post)
+    if to.pk in item.writers and not settings.KB_ALLOW_SELF_APPROVAL:
+        raise Refused(
+            f"{to} wrote some of the content of “{post}”: choose another reviewer.", code="own_work"
+        )
+    holder = item.claimer(at)
+    if holder and holder.pk != to.pk:
+        noticing.tell(holder, f"{by} gave the review of “{post}” to {to}.", post=post, by=by, at=at)
+    noticing.tell(to, f"{by} asks you to review “{post}”.", post=post, by=by, at=at)
+    return _hold(item, to, at)
+
+
+@transaction.atomic
+def release(post: Post, *, by: Any, at: datetime) -> QueueItem:
+    """Give a claimed post back to the queue. Raises Refused `not_waiting` or `not_yours`."""
+    item = _locked(post)
+    if item.claimed_by_id != by.pk:
+        raise Refused(f"You do not hold “{post}”, so there is nothing to release.", code="not_yours")
+    item.claimed_by = item.claimed_at = item.claim_seen_at = None
+    item.save(update_fields=["claimed_by", "claimed_at", "claim_seen_at"])
+    return item
+
+
+def touch(post: Post, *, by: Any, at: datetime) -> bool:
+    """Note a sign of life of who holds the post; False if that is somebody else by now, or nobody."""
+    held = QueueItem.objects.open().filter(post=post, claimed_by=by)
+    return bool(held.filter(claim_seen_at__gt=at - CLAIM_LASTS).update(claim_seen_at=at))
+
+
+def _locked(post: Post) -> QueueItem:
+    item = QueueItem.objects.open().select_for_update().filter(post=post).first()
+    if item is None:
+        raise Refused(f"“{post}” does not wait for a reviewer any more.", code="not_waiting")
+    return item
+
+
+def _hold(item: QueueItem, person: Any, at: datetime) -> QueueItem:
+    if item.claimer(at) != person:
+        item.claimed_at = at
+    item.claimed_by, item.claim_seen_at = person, at
+    item.save(update_fields=["claimed_by", "claimed_at", "claim_seen_at"])
+    return item
+
+
+def _minutes(item: QueueItem, at: datetime) -> str:
+    since = item.claimed_at or at
+    minutes = max(1, int((at - since).total_seconds() // 60))
+    return f"{minutes} minute{'' if minutes == 1 else 's'}"

@@ -8,7 +8,7 @@ after somebody else spoke is told first. Without it (None) only the content is c
 import hashlib
 import json
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -16,10 +16,11 @@ from django.db import transaction
 
 from kb.choices import Severity, Verdict
 from kb.errors import InvalidDocument, Refused
-from kb.flow import permitting, publishing, queueing
-from kb.models import Decision, Flag, Post, Publication, Revision
+from kb.flow import criteria, permitting, publishing, queueing, scheduling
+from kb.models import Decision, Flag, Post, Publication, Revision, Schedule
 
 REVIEW_REQUESTED = "review_requested"
+UNDO_LASTS = timedelta(seconds=30)
 
 
 @transaction.atomic
@@ -32,11 +33,14 @@ def approve(
     by: Any,
     at: datetime,
     comment: str = "",
+    publish_at: datetime | None = None,
+    ticks: Iterable[tuple[int, int]] = (),
 ) -> Decision:
-    """Approve and publish exactly the revision that was seen.
+    """Approve exactly the revision that was seen, and publish it: now, or at `publish_at`.
 
-    Raises Refused: `not_allowed`, `changed`, `already_decided`, `own_work`, `open_blocking_flags` or
-    `not_compiled`.
+    `ticks` are criteria that the reviewer ticked: primary key of Criteria and position in its list. Raises
+    Refused: `not_allowed`, `changed`, `already_decided`, `own_work`, `open_blocking_flags`, `past`,
+    `bad_tick` or `not_compiled`.
     """
     permitting.require(by, "kb.review_post", "kb.publish_post")
     post = lock(post)
@@ -60,9 +64,13 @@ def approve(
         self_approved=own,
         at=at,
     )
+    criteria.tick(decision, ticks)
     _settle(decision)
     try:
-        publishing.publish(decision, at=at)
+        if publish_at:
+            scheduling.schedule(decision, publish_at=publish_at, at=at)
+        else:
+            publishing.publish(decision, at=at)
     except InvalidDocument as error:
         # Frozen when less strict limits held.
         raise Refused(f"“{post}” cannot be published: {error} Send it back.", code="not_compiled") from None
@@ -80,10 +88,11 @@ def request_changes(
     by: Any,
     at: datetime,
     comment: str,
+    ticks: Iterable[tuple[int, int]] = (),
 ) -> Decision:
     """Send the revision that was seen back to its editors. What readers have stays.
 
-    Raises Refused: `not_allowed`, `comment_missing`, `changed` or `already_decided`.
+    Raises Refused: `not_allowed`, `comment_missing`, `changed`, `bad_tick` or `already_decided`.
     """
     permitting.require(by, "kb.review_post")
     comment = _words(comment, f"Say what has to change in “{post}”.", "comment_missing")
@@ -95,6 +104,7 @@ def request_changes(
             f"{last.reviewer} already requested changes of this revision of “{post}”.", code="already_decided"
         )
     _refuse_unheard(post, standing)
+    scheduling.lapse(post, at=at)
     decision = Decision.objects.create(
         revision=seen,
         fingerprint=fingerprint,
@@ -103,6 +113,7 @@ def request_changes(
         reviewer=by,
         at=at,
     )
+    criteria.tick(decision, ticks)
     _settle(decision)
     queueing.settle(post, by=by, at=at, outcome=decision.verdict)
     return decision
@@ -127,6 +138,7 @@ def withdraw(post: Post, *, published: str | None = None, by: Any, at: datetime,
             f"v{publication.version}. Look at it and decide again.",
             code="changed",
         )
+    scheduling.lapse(post, at=at)
     decision = Decision.objects.create(
         revision=publication.revision,
         fingerprint=publication.fingerprint,
@@ -138,6 +150,94 @@ def withdraw(post: Post, *, published: str | None = None, by: Any, at: datetime,
     publishing.retract(post, at=at)
     queueing.settle(post, by=by, at=at, outcome=decision.verdict)
     return decision
+
+
+@transaction.atomic
+def take_back(decision: Decision, *, by: Any, at: datetime) -> Decision:
+    """Undo one's own last decision: a request for changes within moments, a scheduled approval till its time.
+
+    The decision stays on record with this one beside it; flags that it settled are open again. Raises
+    Refused: `not_allowed`, `not_yours`, `reached_readers`, `too_late` or `changed`.
+    """
+    permitting.require(by, "kb.review_post")
+    post = lock(decision.revision.post)
+    decision = Decision.objects.select_related("schedule", "revision").get(pk=decision.pk)
+    waiting = scheduling.pending(post) if decision.verdict == Verdict.APPROVE else None
+    _refuse_to_undo(post, decision, waiting, by=by, at=at)
+    taken = Decision.objects.create(
+        revision=decision.revision,
+        fingerprint=decision.fingerprint,
+        verdict=Verdict.TAKE_BACK,
+        reviewer=by,
+        takes_back=decision,
+        at=at,
+    )
+    if waiting:
+        scheduling.take_back(waiting, at=at)
+    Flag.objects.bulk_create(_again(flag) for flag in decision.settled_flags.all())
+    queueing.come_back(post, left_at=decision.at)
+    queueing.settle(post, by=by, at=at)
+    return taken
+
+
+def _refuse_to_undo(
+    post: Post, decision: Decision, waiting: Schedule | None, *, by: Any, at: datetime
+) -> None:
+    if decision.reviewer_id != by.pk:
+        raise Refused(f"{decision.reviewer} decided that: only they can undo it.", code="not_yours")
+    if decision.verdict != Verdict.REQUEST_CHANGES and waiting is None:
+        raise Refused(
+            f"Readers have felt this decision on “{post}”: it cannot be undone, only followed by another.",
+            code="reached_readers",
+        )
+    last = Decision.objects.filter(revision__post=post).order_by("-pk").first()
+    if last != decision or post.head_id != decision.revision_id:
+        raise Refused(f"“{post}” changed since, or somebody decided anew: look at it again.", code="changed")
+    if waiting is None and at - decision.at > UNDO_LASTS:
+        raise Refused(
+            f"Too late to undo: that goes for {UNDO_LASTS.seconds} seconds. Decide on “{post}” anew.",
+            code="too_late",
+        )
+
+
+@transaction.atomic
+def reopen_flag(flag: Flag, *, by: Any, at: datetime) -> Flag:
+    """Undo one's own closing of a flag within moments: the closed one stays, and it is raised again.
+
+    Raises Refused: `not_allowed`, `not_yours`, `too_late` or `changed`.
+    """
+    permitting.require(by, "kb.review_post")
+    post = lock(flag.revision.post)
+    flag = Flag.objects.select_related("settled_by").get(pk=flag.pk)
+    if flag.closed_at is None or flag.settled_by or flag.closed_by_id != by.pk:
+        raise Refused("You did not close this flag, so there is nothing to undo.", code="not_yours")
+    if at - flag.closed_at > UNDO_LASTS:
+        raise Refused(
+            f"Too late to undo: that goes for {UNDO_LASTS.seconds} seconds. Raise a new flag.",
+            code="too_late",
+        )
+    decided = Decision.objects.filter(revision__post=post, at__gte=flag.closed_at).exists()
+    again = Flag.objects.open().filter(revision=flag.revision_id, code=flag.code, sentence=flag.sentence)
+    if decided or post.head_id != flag.revision_id or again.exists():
+        raise Refused(f"“{post}” changed since, or somebody decided anew: look at it again.", code="changed")
+    reopened = _again(flag)
+    reopened.save()
+    queueing.come_back(post, left_at=flag.closed_at)
+    queueing.settle(post, by=by, at=at)
+    return reopened
+
+
+def _again(flag: Flag) -> Flag:
+    """The same flag once more, open: what was closed stays closed on record."""
+    return Flag(
+        revision_id=flag.revision_id,
+        code=flag.code,
+        severity=flag.severity,
+        sentence=flag.sentence,
+        evidence=flag.evidence,
+        raised_by_id=flag.raised_by_id,
+        raised_at=flag.raised_at,
+    )
 
 
 @transaction.atomic

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
+from kb import likeness
 from kb.choices import Bump, Origin, State
 from kb.document import Document
 from kb.errors import Conflict, Refused
-from kb.flow import flagging, permitting, queueing, reviewing
+from kb.flow import flagging, permitting, queueing, reviewing, scheduling
 from kb.flow.reviewing import head, lock
 from kb.models import (
     Checklist,
@@ -26,6 +27,7 @@ from kb.models import (
     Entity,
     Image,
     ImportRun,
+    Likeness,
     Post,
     PostEntity,
     Revision,
@@ -363,8 +365,13 @@ def _known_entities(wanted: set[tuple[str, str]]) -> dict[tuple[str, str], Entit
 
 def _freeze(post: Post, document: Document, version: str, frozen: Frozen) -> Revision:
     revision = _insert_revision(post, document, version, frozen)
+    if post.head:
+        scheduling.lapse(post, at=frozen.at)
     post.head, post.edited_by = revision, frozen.author
     post.save(update_fields=["head", "edited_by"])
+    Likeness.objects.update_or_create(
+        post=post, defaults={"fingerprint": revision.fingerprint, "bands": likeness.bands(document)}
+    )
     flagging.run(revision, at=frozen.at)
     queueing.settle(post, by=frozen.author, at=frozen.at)
     return revision

@@ -418,6 +418,11 @@ class Migration(migrations.Migration):
                 to=settings.AUTH_USER_MODEL,
             ),
         ),
+        migrations.AlterField(
+            model_name="publication",
+            name="published_at",
+            field=models.DateTimeField(help_text="From when the approval of this revision holds."),
+        ),
         migrations.AddField(
             model_name="publication",
             name="review_by",

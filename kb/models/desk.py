@@ -137,12 +137,21 @@ class Schedule(models.Model):
         return f"{self.get_outcome_display()}, {self.publish_at:%Y-%m-%d %H:%M}"
 
 
+class LikenessQuerySet(models.QuerySet["Likeness"]):
+    def near(self, post: Post) -> Self:
+        """Those of other posts that share a band: candidates to compare in full."""
+        own = Likeness.objects.filter(post=post).values_list("bands", flat=True).first()
+        return self.filter(bands__overlap=own).exclude(post=post) if own else self.none()
+
+
 class Likeness(models.Model):
     """Hashes of a post's newest text, of which near duplicates share some (MinHash, Broder 1997)."""
 
     post = models.OneToOneField(Post, primary_key=True, on_delete=models.CASCADE, related_name="likeness")
     fingerprint = models.CharField(max_length=64, help_text="Of the revision that was hashed.")
     bands = ArrayField(models.BigIntegerField(), default=list)
+
+    objects = LikenessQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "likenesses"

@@ -45,7 +45,7 @@ class Publication(models.Model):
     reference = models.CharField(max_length=200, blank=True)
     number = models.PositiveIntegerField()
     version = models.CharField(max_length=60)
-    published_at = models.DateTimeField(help_text="When this revision was approved.")
+    published_at = models.DateTimeField(help_text="From when the approval of this revision holds.")
     first_published_at = models.DateTimeField()
     review_by = models.DateTimeField(
         null=True, db_index=True, help_text="By when somebody verifies it; None: compiled by an older kb."

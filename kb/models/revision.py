@@ -1,5 +1,6 @@
 """Revisions, and what people and rules said of them. Triggers keep both as they were written."""
 
+from datetime import datetime
 from typing import Self
 
 from django.conf import settings
@@ -122,6 +123,12 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_verdict_display()} by {self.reviewer}"
+
+    @property
+    def effective_at(self) -> datetime:
+        """From when an approval holds for readers: at once, or at the time that its reviewer chose."""
+        schedule = getattr(self, "schedule", None)
+        return schedule.publish_at if schedule else self.at
 
 
 class FlagQuerySet(models.QuerySet["Flag"]):
