@@ -1,6 +1,6 @@
 """The demo content: a post in every state, the same however often it is written, and gone without a trace."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from io import StringIO
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +13,7 @@ from django.db.models import Count
 
 from kb.choices import ChangeKind, Origin, Outcome, Severity, State
 from kb.errors import Refused
-from kb.flow import demonstrating, flagging, reviewing
+from kb.flow import commenting, criteria, demonstrating, flagging, reviewing, scheduling
 from kb.flow.demonstrating import STORIES, Cast, Note
 from kb.management import demo
 from kb.models import Change, Entity, Flag, ImportRun, Post, Publication, Receipt, Revision, SourceRecord
@@ -219,13 +219,19 @@ def test_what_a_newcomer_did_with_demo_posts_goes_with_them(
     demonstrating.seed([page], cast=cast, at=now)
     post = Post.objects.get()
     assert post.head
-    reviewing.approve(
-        post, number=post.head.number, fingerprint=post.head.fingerprint, by=people.reviewer, at=now
+    seen = {"number": post.head.number, "fingerprint": post.head.fingerprint}
+    listed = criteria.write("Basics", items=["Runs"], by=people.administrator, at=now)
+    returned = reviewing.request_changes(
+        post, **seen, by=people.reviewer, at=now, comment="Shorter.", ticks=[(listed.pk, 0)]
     )
+    reviewing.take_back(returned, by=people.reviewer, at=now)
+    commenting.add(post, number=1, text="Why?", by=people.editor, at=now)
+    reviewing.approve(post, **seen, by=people.reviewer, at=now, publish_at=now + timedelta(hours=1))
+    scheduling.publish_due(at=now + timedelta(hours=1))
 
     demonstrating.remove(at=now)
 
-    assert {name: count for name, count in rows().items() if count} == {"Change": 2}
+    assert {name: count for name, count in rows().items() if count} == {"Change": 2, "Criteria": 1}
 
 
 @pytest.mark.usefixtures("own_posts")

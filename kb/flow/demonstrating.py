@@ -364,7 +364,7 @@ def remove(*, at: datetime) -> Removal:
         rows.delete()
     receipts = Receipt.objects.filter(post__in=ids).delete()[0]
     flags = Flag.objects.filter(revision__post__in=ids).delete()[0]
-    decisions = Decision.objects.filter(revision__post__in=ids).delete()[0]
+    decisions = _delete_decisions(ids)
     source_records = SourceRecord.objects.filter(revision__post__in=ids).delete()[0]
     revisions = _delete_revisions(ids)
     _allow("off")
@@ -392,6 +392,12 @@ def _said_of(posts: list[int]) -> list[QuerySet[Any]]:
         Tick.objects.filter(decision__revision__post__in=posts),
         Schedule.objects.filter(decision__revision__post__in=posts),
     ]
+
+
+def _delete_decisions(posts: list[int]) -> int:
+    """Those that take another back first: what they name has to outlive them."""
+    found = Decision.objects.filter(revision__post__in=posts)
+    return found.filter(takes_back__isnull=False).delete()[0] + found.delete()[0]
 
 
 def _delete_revisions(posts: list[int]) -> int:

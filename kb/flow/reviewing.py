@@ -55,6 +55,7 @@ def approve(
         )
     _refuse_open_blocking(post, seen)
     _refuse_unheard(post, standing)
+    scheduling.lapse(post, by=by, at=at)
     decision = Decision.objects.create(
         revision=seen,
         fingerprint=fingerprint,
@@ -104,7 +105,7 @@ def request_changes(
             f"{last.reviewer} already requested changes of this revision of “{post}”.", code="already_decided"
         )
     _refuse_unheard(post, standing)
-    scheduling.lapse(post, at=at)
+    scheduling.lapse(post, by=by, at=at)
     decision = Decision.objects.create(
         revision=seen,
         fingerprint=fingerprint,
@@ -138,7 +139,7 @@ def withdraw(post: Post, *, published: str | None = None, by: Any, at: datetime,
             f"v{publication.version}. Look at it and decide again.",
             code="changed",
         )
-    scheduling.lapse(post, at=at)
+    scheduling.lapse(post, by=by, at=at)
     decision = Decision.objects.create(
         revision=publication.revision,
         fingerprint=publication.fingerprint,

@@ -366,7 +366,7 @@ def _known_entities(wanted: set[tuple[str, str]]) -> dict[tuple[str, str], Entit
 def _freeze(post: Post, document: Document, version: str, frozen: Frozen) -> Revision:
     revision = _insert_revision(post, document, version, frozen)
     if post.head:
-        scheduling.lapse(post, at=frozen.at)
+        scheduling.lapse(post, by=frozen.author, at=frozen.at)
     post.head, post.edited_by = revision, frozen.author
     post.save(update_fields=["head", "edited_by"])
     Likeness.objects.update_or_create(

@@ -5,6 +5,7 @@ approval holds for exactly the content that was seen.
 """
 
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
@@ -62,11 +63,11 @@ def _holds(approval: Decision, post: Post) -> bool:
     return post.head_id == approval.revision_id and last == approval
 
 
-def lapse(post: Post, *, at: datetime) -> None:
+def lapse(post: Post, *, by: Any, at: datetime) -> None:
     """End what waits for its time: the draft changed, or somebody decided anew. Its reviewer is told."""
     waiting = pending(post)
     if waiting:
-        _lapse(waiting, "it changed, or somebody decided anew, since you approved it", at)
+        _lapse(waiting, "it changed, or somebody decided anew, since you approved it", at, by=by)
 
 
 def take_back(waiting: Schedule, *, at: datetime) -> None:
@@ -74,13 +75,13 @@ def take_back(waiting: Schedule, *, at: datetime) -> None:
     _end(waiting, Schedule.TAKEN_BACK, at)
 
 
-def _lapse(waiting: Schedule, why: str, at: datetime) -> Schedule:
+def _lapse(waiting: Schedule, why: str, at: datetime, *, by: Any = None) -> Schedule:
     approval = waiting.decision
     post = approval.revision.post
     sentence = (
         f"“{post}”, revision {approval.revision.number}, is not published at the time you chose: {why}."
     )
-    noticing.tell(approval.reviewer, sentence, post=post, at=at)
+    noticing.tell(approval.reviewer, sentence, post=post, by=by, at=at)
     return _end(waiting, Schedule.LAPSED, at)
 
 
