@@ -100,6 +100,14 @@ class SourceFilter(_CommonValues):
     parameter_name = "source"
 
 
+class NamedValuesFilter(admin.AllValuesFieldListFilter):
+    """All values of a column; to have none is one, and its link needs words."""
+
+    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+        for choice in super().choices(changelist):
+            yield {**choice, "display": choice["display"] or "None"}
+
+
 class DifficultyFilter(admin.SimpleListFilter):
     title = "difficulty"
     parameter_name = "difficulty"

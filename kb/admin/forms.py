@@ -387,7 +387,7 @@ class PostForms:
         media = self.form.media + forms.Media(js=["admin/js/jquery.init.js", "admin/js/inlines.js"])
         for rows in self.formsets.values():
             media += rows.media
-        return media
+        return media + forms.Media(js=["admin/js/autocomplete.js", "kb/autocomplete.js"])
 
     def is_valid(self) -> bool:
         """Read the Document. What no Document may hold becomes an error at its field."""

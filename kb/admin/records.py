@@ -10,6 +10,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from kb.admin import labels
+from kb.admin.filters import NamedValuesFilter
 from kb.admin.site import ListAdmin
 from kb.models import Decision, Flag, ImportRun, Receipt, Revision
 
@@ -75,7 +76,7 @@ class ReceiptAdmin(ReadOnlyAdmin):
     ordering = ("-pk",)
     empty_text = "No receipts. Each imported record gets one; if a filter is set, clear it to see the rest."
     list_display = ("place", "outcome", "reason", "post_link", "run")
-    list_filter = ("outcome", "source", ("run", admin.RelatedOnlyFieldListFilter))
+    list_filter = ("outcome", ("source", NamedValuesFilter), ("run", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("post", "run")
     search_fields = ("place", "source_id", "reason")
 

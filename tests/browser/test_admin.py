@@ -94,6 +94,7 @@ def test_every_page_fits_its_window_and_none_complains(
     people: SimpleNamespace,
     page: Page,
     screenshot: Callable[[Page | Locator, str], None],
+    accessible: Callable[[Page], list[str]],
     width: int,
     scheme: str,
 ) -> None:
@@ -101,15 +102,18 @@ def test_every_page_fits_its_window_and_none_complains(
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
 
-    sticking_out = {}
+    sticking_out, violations = {}, {}
     for name, path in places(post).items():
         page.goto(live_server.url + path)
         screenshot(page, f"admin-{name}-{width}-{scheme}")
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         if wide or page.locator("h1").count() != 1:
             sticking_out[name] = wide
+        if found := accessible(page):
+            violations[name] = found
 
     assert sticking_out == {}
+    assert violations == {}
 
 
 def test_a_reviewer_decides_by_keyboard_alone(

@@ -127,6 +127,7 @@ def test_every_page_fits_its_window_and_none_complains(
     site: str,
     page: Page,
     screenshot: Callable[..., None],
+    accessible: Callable[[Page], list[str]],
     name: str,
     width: int,
     scheme: Any,
@@ -138,7 +139,7 @@ def test_every_page_fits_its_window_and_none_complains(
         page.goto(site + address)
         settle(page)
         screenshot(page, f"site-{place}-{name}")
-        assert (place, overflow(page)) == (place, 0)
+        assert (place, overflow(page), accessible(page)) == (place, 0, [])
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == ("rgb(20, 23, 26)" if scheme == "dark" else "rgb(255, 255, 255)")
 
