@@ -1,7 +1,7 @@
 """Who gets what at which address: tests/data/role-matrix.txt has a line for each route and each method.
 
-The walk is done once. Each request runs in a transaction of its own that is rolled back, so none sees what
-another did. POST has an empty body; POST+ brings what somebody would send who means it.
+The walk is done once. What a request writes is rolled back, so none sees what another did. POST has an empty
+body; POST+ brings what somebody would send who means it.
 
 A new address, or another answer on purpose: delete tests/data/role-matrix.txt and run this module. It writes
 the table anew and fails once; read the difference line by line before you commit it.
@@ -10,7 +10,8 @@ the table anew and fails once; read the difference line by line before you commi
 import logging
 import re
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from copy import copy
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
+from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import Group, User
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
@@ -228,10 +230,34 @@ def seen(django_db_setup: None, django_db_blocker: Any) -> Walk:
     with django_db_blocker.unblock(), quick:
         logging.disable(logging.WARNING)
         try:
-            return walk(make_world())
+            world = make_world()
+            with known_people(world):
+                return walk(world)
         finally:
             logging.disable(logging.NOTSET)
             empty_the_tables()
+
+
+@contextmanager
+def known_people(world: SimpleNamespace) -> Iterator[None]:
+    """Fetch nobody and nobody's rights anew for each request: they are the same in all."""
+    people = {user.pk: User.objects.get(pk=user.pk) for user in world.people.values()}
+    for user in people.values():
+        user.get_all_permissions()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ModelBackend, "get_user", lambda backend, pk: copy(people[int(pk)]))
+        yield
+
+
+@contextmanager
+def one_transaction() -> Iterator[None]:
+    """It begins anew after each request that wrote; most write nothing and need no end of their own."""
+    transaction.set_autocommit(False)
+    try:
+        yield
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
 
 
 def walk(world: SimpleNamespace) -> Walk:
@@ -241,7 +267,7 @@ def walk(world: SimpleNamespace) -> Walk:
         visitors[who].force_login(user)
     found = {}
     for access in ("public", "authenticated"):
-        with override_settings(KB_READ_ACCESS=access):
+        with override_settings(KB_READ_ACCESS=access), one_transaction():
             for route, method, who in product(routes(), METHODS, ROLES):
                 # The admin asks nobody for this setting: the first column shows it.
                 if access == "public" and who != "anonymous" and route.startswith("/admin/"):
@@ -262,12 +288,13 @@ class Visitor(Client):
         return self.handler(self._base_environ(**request))
 
     def ask(self, method: str, path: str, data: dict[str, Any]) -> Answer:
-        with transaction.atomic(), connection.cursor() as cursor:
-            response = self.post(path, data) if method == "POST" else self.generic(method, path)
+        response = self.post(path, data) if method == "POST" else self.generic(method, path)
+        with connection.cursor() as cursor:
             # PostgreSQL gives a transaction its number with the first row that it writes or locks.
             cursor.execute("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")
             (wrote,) = cursor.fetchone()
-            transaction.set_rollback(True)
+        if wrote:
+            transaction.rollback()
         cache = response.headers.get("Cache-Control", "")
         return Answer(response.status_code, _shown(response), cache, wrote)
 
