@@ -4,10 +4,13 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Dialog, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Locator, Page, ViewportSize, sync_playwright
+
+from tests.browser import axe
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -19,6 +22,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+VIEWPORT: ViewportSize = {"width": 1280, "height": 900}
 # Runs before any script of a page; the binding below carries each report out.
 REPORT_VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) => {
@@ -83,18 +87,27 @@ def troubles() -> Troubles:
 @pytest.fixture
 def page(chromium: Browser, troubles: Troubles) -> Iterator[Page]:
     """A page in a fresh context; the test fails if it complains about anything that it did not expect."""
-    context = chromium.new_context(
-        viewport={"width": 1280, "height": 900}, locale="en-GB", timezone_id="UTC", color_scheme="light"
-    )
-    context.set_default_timeout(10_000)
-    troubles.watch(context)
-    page = context.new_page()
-    yield page
-    if not page.is_closed():
-        # Reports arrive after their cause: they are in once the page has nothing else to do.
-        page.evaluate("() => new Promise((done) => requestIdleCallback(done, { timeout: 50 }))")
-    context.close()
+    with opened(chromium, troubles) as page:
+        yield page
+        settle(page)
     assert troubles.unexpected() == []
+
+
+@contextmanager
+def opened(chromium: Browser, troubles: Troubles) -> Iterator[Page]:
+    """A page in a fresh context, watched."""
+    with chromium.new_context(
+        viewport=VIEWPORT, locale="en-GB", timezone_id="UTC", color_scheme="light"
+    ) as context:
+        context.set_default_timeout(10_000)
+        troubles.watch(context)
+        yield context.new_page()
+
+
+def settle(page: Page) -> None:
+    """Have all reports in: they arrive after their cause, before the page has nothing else to do."""
+    if not page.is_closed():
+        page.evaluate("() => new Promise((done) => requestIdleCallback(done, { timeout: 50 }))")
 
 
 @pytest.fixture
@@ -106,3 +119,9 @@ def screenshot() -> Callable[[Page | Locator, str], None]:
             shown.screenshot(path=Path(folder) / f"{name}.png")
 
     return save
+
+
+@pytest.fixture
+def accessible() -> Callable[[Page], list[str]]:
+    """Name what is serious or critical for people who see, hear or move otherwise; [] when nothing is."""
+    return axe.violations

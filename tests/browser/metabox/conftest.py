@@ -1,12 +1,13 @@
-"""A page with the meta box in it, for each test; the server behind it serves a whole module."""
+"""A page with the meta box in it, for each test; page and server are made once for a whole module."""
 
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Browser, Locator, Page
 
+from tests.browser.conftest import VIEWPORT, Troubles, opened, settle
 from tests.browser.metabox.server import DATA, META, Server
 
 NOW = "2026-11-26T09:30:00Z"
@@ -25,6 +26,51 @@ def listening() -> Iterator[Server]:
 def server(listening: Server) -> Iterator[Server]:
     yield listening
     listening.forget()
+
+
+@pytest.fixture(scope="module")
+def watching() -> Troubles:
+    return Troubles()
+
+
+@pytest.fixture
+def troubles(watching: Troubles) -> Troubles:
+    watching.seen, watching.expected = [], []
+    return watching
+
+
+@pytest.fixture(scope="module")
+def window(chromium: Browser, watching: Troubles) -> Iterator[Page]:
+    with opened(chromium, watching) as page:
+        yield page
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, troubles: Troubles, chromium: Browser) -> Iterator[Page]:
+    """The module's page as if it were new: making one takes as long as most of these tests do.
+
+    What it cannot forget, such as scripts that run before any other, needs the marker `own_page`.
+    """
+    if request.node.get_closest_marker("own_page"):
+        with opened(chromium, troubles) as page:
+            yield page
+            settle(page)
+    else:
+        page = request.getfixturevalue("window")
+        yield page
+        settle(page)
+        forget(page)
+    assert troubles.unexpected() == []
+
+
+def forget(page: Page) -> None:
+    page.unroute_all()
+    if page.url.startswith("http"):
+        page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+    page.goto("about:blank")
+    page.context.clear_cookies()
+    page.emulate_media(media="null", color_scheme="light", reduced_motion="null")
+    page.set_viewport_size(VIEWPORT)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import threading
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.metabox.conftest import Next, Show
@@ -191,6 +192,7 @@ def test_an_src_set_before_the_script_arrives_is_used(page: Page, server: Server
     expect(page.locator("kb-meta-box")).to_contain_text("set early")
 
 
+@pytest.mark.own_page
 def test_a_page_hears_of_loading_failing_and_ticking(
     page: Page, server: Server, show: Show, troubles: Any, sample: dict[str, Any]
 ) -> None:

@@ -83,6 +83,7 @@ def test_two_tabs_keep_each_others_ticks(
 
 
 @pytest.mark.parametrize("stored", ["not json", "{}", '[99, -1, 0.5, null, "0"]', "null"])
+@pytest.mark.own_page
 def test_stored_nonsense_counts_as_no_tick(
     page: Page, show: Show, sample: dict[str, Any], stored: str
 ) -> None:
@@ -95,6 +96,7 @@ def test_stored_nonsense_counts_as_no_tick(
     expect(box.locator(".progress")).to_contain_text("1 of 5 done")
 
 
+@pytest.mark.own_page
 def test_ticks_work_where_storage_is_blocked_and_the_reader_is_told(
     page: Page, show: Show, sample: dict[str, Any]
 ) -> None:
