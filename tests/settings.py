@@ -26,3 +26,7 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Straight from the apps: a test run collects no files.
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}  # noqa: F405
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = True
+# A test run that the machine breaks off is not resumed: no commit has to wait for the disk.
+for _database in DATABASES.values():  # noqa: F405
+    _options = _database["OPTIONS"]
+    _options["options"] = f"{_options.get('options', '')} -c synchronous_commit=off".strip()
