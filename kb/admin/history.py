@@ -1,6 +1,7 @@
 """Turn a post's revisions into pages to read and compare, and a restore into one call of kb.flow."""
 
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Any
 
 from django import forms
@@ -8,16 +9,18 @@ from django.contrib import admin, messages
 from django.contrib.admin.widgets import AdminTextareaWidget
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
+from config import errors
 from kb.admin import labels
-from kb.admin.diffs import shown
+from kb.admin.diffs import all_fields, shown
 from kb.choices import Severity, Verdict
+from kb.diff import diff, to_json
 from kb.errors import Conflict, InvalidDocument, Refused
 from kb.flow import revising
 from kb.models import Decision, Flag, Post, Revision
@@ -42,7 +45,10 @@ def page(request: HttpRequest, post: Post) -> HttpResponse:
 @require_GET
 @permission_required("kb.view_post", raise_exception=True)
 def revision(request: HttpRequest, pk: int, number: int) -> HttpResponse:
-    """One revision with its note, its content, and how it differs from its parent or from `?against=`."""
+    """One revision with its note, its content, and how it differs from its parent or from `?against=`.
+
+    `?view=` says how: unified, split or rendered. The address can be shared.
+    """
     post = get_object_or_404(Post.objects.select_related("head", "publication"), pk=pk)
     found = get_object_or_404(post.revisions.select_related("author", "parent", "import_run"), number=number)
     other = _other(request, post, found)
@@ -53,13 +59,50 @@ def revision(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         title=f"Revision {found.number} (v{found.version})",
         revision=found,
         other=other,
-        changes=shown(other.document if other else None, found.document),
-        fields=shown(None, found.document),
+        changes=shown(other.document if other else None, found.document, view=request.GET.get("view", "")),
+        view_query=f"against={other.number}&" if other else "",
+        fields=all_fields(found.document),
         numbers=post.revisions.order_by("-number").values_list("number", "version"),
         created=labels.when(found.created_at),
         decisions=decision_rows(found.decisions.select_related("revision", "reviewer")),
         flags=[flag_row(flag) for flag in found.flags.select_related("closed_by", "raised_by", "settled_by")],
     )
+
+
+@require_GET
+def compared(request: HttpRequest, pk: int, number: int, other: int) -> HttpResponse:
+    """What changed from one revision (0: nothing) to another, as JSON; problems are those of RFC 9457.
+
+    sentence = f"There is no revision {min(missing)} of this post."
+    return errors.problem(request, HTTPStatus.NOT_FOUND, sentence)
+    """
+    if not request.user.has_perm("kb.view_post"):
+        return errors.problem(request, HTTPStatus.FORBIDDEN, "You may not see posts.")
+    sides = {
+        revision.number: revision
+        for revision in Revision.objects.filter(post=pk, number__in={number, other}).select_related("post")
+    }
+    missing = {number, other} - sides.keys() - ({0} if other else set())
+    if missing:
+        return errors.problem(
+            request, HTTPStatus.NOT_FOUND, f"There is no revision {min(missing)} of this post."
+        )
+    before, after = sides.get(number), sides[other]
+    changes = diff(before.document if before else None, after.document)
+    body = {
+        "post": {"id": pk, "slug": after.post.slug},
+        "from": _side(before),
+        "to": _side(after),
+        "changed": bool(changes),
+        "diff": to_json(changes),
+    }
+    return JsonResponse(body, headers={"Cache-Control": "no-store"})
+
+
+def _side(revision: Revision | None) -> dict[str, Any] | None:
+    if revision is None:
+        return None
+    return {"number": revision.number, "version": revision.version, "fingerprint": revision.fingerprint}
 
 
 def said(head: Revision) -> dict[str, Any]:

@@ -173,6 +173,7 @@ class PostAdmin(ListAdmin):
             ("<int:pk>/review/close-flag/<int:flag>/", review.close_flag, "close_flag"),
             ("<int:pk>/review/withdraw/", review.withdraw, "withdraw"),
             ("<int:pk>/history/<int:number>/", history.revision, "revision"),
+            ("<int:pk>/history/<int:number>/diff/<int:other>/", history.compared, "diff"),
             ("<int:pk>/history/<int:number>/restore/", history.restore, "restore"),
         )
         return [

@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
 
 from kb.admin import labels
-from kb.admin.diffs import shown
+from kb.admin.diffs import all_fields, shown
 from kb.admin.history import by_severity, decision_rows, flag_row
 from kb.admin.history import render as render_page
 from kb.article import article
@@ -227,6 +227,7 @@ def _page(
         "decided_when": decided[1],
         "readers_have_it": published is not None and published.revision_id == head.pk,
         "approved": approved,
+        "fields": all_fields(document),
         "changes": shown(approved.document if approved else None, document),
         "preview": _preview(document),
         "images": document.images,

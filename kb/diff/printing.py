@@ -1,13 +1,11 @@
-"""Turn two Documents into the list of what changed, field by field, in the words that people see."""
+"""Turn a field's value into lines for people. Two values read alike only if they are."""
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from kb.document import Document, Payload, Scores, SourceFlags
+from kb.document import Payload, Scores, SourceFlags
 
 LABELS = {
     "title": "Title",
@@ -33,63 +31,6 @@ LABELS = {
     "expected_result": "Expected result",
     "rollback_note": "Rollback note",
 }
-# Beyond this, comparing could take long on hostile text: all old lines then read as gone, all new as added.
-MAX_LINES = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    mark: Literal[" ", "+", "-"]
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class FieldChange:
-    """One field that differs. `lines` has all lines of both sides, kept ones with a space as mark."""
-
-    field: str
-    label: str
-    kind: Literal["text", "list", "value"]
-    before: str
-    after: str
-    lines: tuple[Line, ...]
-
-
-def diff(before: Document | None, after: Document) -> list[FieldChange]:
-    """Say what changed from `before` (None: there was nothing) to `after`; [] when nothing did."""
-    old = before.plain() if before else {}
-    new = after.plain()
-    changes = [
-        _change(field, old.get(field), new[field])
-        for field in LABELS
-        if _exactly(old.get(field)) != _exactly(new[field])
-    ]
-    return [change for change in changes if before or change.lines]
-
-
-def _exactly(value: Any) -> str:
-    # Python takes True, 1 and 1.0 for equal; a fingerprint does not.
-    return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True)
-
-
-def _change(field: str, old: Any, new: Any) -> FieldChange:
-    before, after = printed(field, old), printed(field, new)
-    if before == after and old is not None:
-        # What reads alike may still differ, such as 7 and "7": no change may look like none.
-        before, after = (_exactly(value).split("\n") for value in (old, new))
-    kind: Literal["text", "list", "value"] = "value"
-    if isinstance(new, (list, dict)):
-        kind = "list"
-    elif field in {"body", "summary", "brief", "expected_result", "rollback_note"}:
-        kind = "text"
-    return FieldChange(
-        field=field,
-        label=LABELS[field],
-        kind=kind,
-        before="\n".join(before),
-        after="\n".join(after),
-        lines=tuple(_lines(before, after)),
-    )
 
 
 def printed(field: str, value: Any) -> list[str]:
@@ -145,14 +86,14 @@ _KNOWN = {*Scores.model_fields, *SourceFlags.model_fields, *Payload.model_fields
 def _pairs(value: dict[str, Any], prefix: str = "") -> Iterator[str]:
     for key, part in value.items():
         known = not prefix and key in _KNOWN
-        name = prefix + (key.replace("_", " ") if known else _name(key))
+        name = prefix + (key.replace("_", " ") if known else key_words(key))
         if isinstance(part, dict) and part:
             yield from _pairs(part, f"{name} · ")
         elif not (known and part in (None, "")):
-            yield f"{name}: {_plain(part)}"
+            yield f"{name}: {plain_words(part)}"
 
 
-def _name(key: str) -> str:
+def key_words(key: str) -> str:
     return key if re.fullmatch(r"[\w .-]+", key) and " · " not in key else json.dumps(key, ensure_ascii=False)
 
 
@@ -160,26 +101,36 @@ def _name(key: str) -> str:
 _LIKE_ANOTHER = re.compile(r"[-+.]?[0-9].*|true|false|null|yes|no|[\s\[{\"].*|.*(, |\n).*|", re.DOTALL)
 
 
-def _plain(part: Any) -> str:
+def plain_words(part: Any) -> str:
     match part:
         case bool():
             return "yes" if part else "no"
         case str():
             return json.dumps(part, ensure_ascii=False) if _LIKE_ANOTHER.fullmatch(part) else part
         case list() if len(part) > 1:
-            return ", ".join(_plain(item) for item in part)
+            return ", ".join(plain_words(item) for item in part)
     return json.dumps(part, ensure_ascii=False)
 
 
-def _lines(before: list[str], after: list[str]) -> Iterator[Line]:
-    if len(before) + len(after) > MAX_LINES:
-        yield from (Line("-", text) for text in before)
-        yield from (Line("+", text) for text in after)
-        return
-    matcher = difflib.SequenceMatcher(a=before, b=after, autojunk=True)
-    for tag, a, b, c, d in matcher.get_opcodes():
-        if tag == "equal":
-            yield from (Line(" ", text) for text in before[a:b])
-        else:
-            yield from (Line("-", text) for text in before[a:b])
-            yield from (Line("+", text) for text in after[c:d])
+def item_words(field: str, item: Any) -> str:
+    """One item of a list field."""
+    return "\n".join(_PRINTERS[field](item)) if field in _PRINTERS else str(item)
+
+
+def value_words(path: tuple[str, ...], value: Any) -> str:
+    """One value; "" where there is nothing."""
+    inside_payload = path[0] == "payload"
+    if value is None and not (inside_payload and path[-1] not in _KNOWN):
+        return ""
+    if inside_payload and not (value == "" and len(path) == 2 and path[1] in _KNOWN):
+        return "\n".join(_pairs(value)) if isinstance(value, dict) and value else plain_words(value)
+    return plain_words(value) if isinstance(value, bool) else str(value)
+
+
+def value_label(path: tuple[str, ...]) -> str:
+    """What people call a score, a source flag or a key of the payload."""
+    if path[0] in {"scores", "flags"}:
+        return path[1].replace("_", " ").capitalize()
+    known = len(path) == 2 and path[1] in _KNOWN
+    words = [path[1].replace("_", " ")] if known else [key_words(key) for key in path[1:]]
+    return " · ".join((LABELS[path[0]], *words))
