@@ -419,8 +419,8 @@ def test_a_revision_is_compared_with_its_parent_or_with_any_other(
 
     assert parent.context["changes"].fields == ["owner"]
     assert first.context["changes"].fields == ["summary", "owner"]
-    assert b"<del>One</del>." in first.content
-    assert b"<ins>Two</ins>." in first.content
+    assert b"<del>One.</del>" in first.content
+    assert b"<ins>Two.</ins>" in first.content
 
 
 @pytest.mark.parametrize("against", ["99", "x", "-1", "²", "9" * 30])

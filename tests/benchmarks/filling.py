@@ -17,9 +17,10 @@ from django.contrib.auth.models import Group, User
 from django.db import connection, transaction
 from django.db.models import Model
 
+from kb import likeness
 from kb.choices import Origin, State, Verdict
 from kb.document import Document
-from kb.flow import flagging, publishing
+from kb.flow import flagging, publishing, queueing
 from kb.models import (
     Checklist,
     ChecklistItem,
@@ -27,9 +28,11 @@ from kb.models import (
     Entity,
     Flag,
     Image,
+    Likeness,
     Post,
     PostEntity,
     Publication,
+    QueueItem,
     Revision,
 )
 from kb.models.post import SAME_NAME
@@ -49,6 +52,7 @@ class Rows:
         self.revisions_each = revisions_each
         self.chance = synthesis.Chance()
         self.bodies: dict[int, str] = {}
+        self.hashed: dict[int, list[int]] = {}
         self.entities: dict[tuple[str, str], Entity] = {}
         self.last: dict[type[Model], int] = defaultdict(int)
 
@@ -69,12 +73,36 @@ class Rows:
         # What rules find in a body takes half of all time, and is nothing here.
         rules = list(flagging.inspect(document.model_copy(update={"body": CHANGES[0]})))
         post.state = State.WAITING if rules else State.DRAFT
+        post.edited_by = revisions[-1].author
         yield post
         yield from revisions
+        yield Likeness(post=post, fingerprint=revisions[-1].fingerprint, bands=self.bands(number, document))
         yield from self.parts(post, document)
         yield from self.flags(post, rules)
+        if rules:
+            yield self.queue_item(post, [rule.code for rule, _ in rules])
         if number % 3 == 0:
             yield from self.publication(post, revisions[-2:][0])
+
+    def bands(self, number: int, document: Document) -> list[int]:
+        if number % BODIES not in self.hashed:
+            self.hashed[number % BODIES] = likeness.bands(document)
+        return self.hashed[number % BODIES]
+
+    def queue_item(self, post: Post, codes: list[str], **left: Any) -> QueueItem:
+        points = sum(queueing.POINTS.get(code, 0) for code in codes) + post.pk % 90
+        since = left.pop("since", post.created_at)
+        return self.new(
+            QueueItem,
+            post=post,
+            since=since,
+            codes=sorted(codes),
+            points=points,
+            rank=points * queueing.DAY - int(since.timestamp()),
+            readers=post.view_count or 0,
+            writers=[post.edited_by_id] if post.edited_by_id else [],
+            **left,
+        )
 
     def revisions(self, post: Post, document: Document, at: datetime) -> tuple[list[Revision], Document]:
         """The document as imported, then edited by one person after the other; and the last of them."""
@@ -146,6 +174,14 @@ class Rows:
             at=revision.created_at + timedelta(days=1),
         )
         yield decision
+        yield self.queue_item(
+            post,
+            [],
+            since=revision.created_at,
+            left_at=decision.at,
+            left_by=decision.reviewer,
+            outcome="approve",
+        )
         fields = publishing.compile_fields(revision, decision, first=decision.at)
         yield self.new(Publication, post=post, search="", **fields)
 
