@@ -14,6 +14,8 @@ LEAVES = (
     "kb.diff",
     "kb.document",
     "kb.errors",
+    "kb.merge",
+    "kb.reading_time",
     "kb.likeness",
     "kb.render",
     "kb.sources",

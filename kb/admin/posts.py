@@ -1,4 +1,4 @@
-"""Turn the list of posts and their change form into calls of kb.flow.revising."""
+"""Turn the list of posts and their change form into calls of kb.flow.drafting."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,14 +14,14 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from kb.admin import conflict, filters, history, labels, review
+from kb.admin import conflict, editing, filters, history, labels, review
 from kb.admin.forms import PostForms
 from kb.admin.site import ListAdmin
 from kb.choices import State
-from kb.diff import diff
+from kb.diff import LABELS, diff
 from kb.document import Document
 from kb.errors import Conflict, InvalidDocument, Refused
-from kb.flow import reviewing, revising
+from kb.flow import drafting, reviewing
 from kb.models import Flag, Post, Revision
 
 SCORES = ("quality", "freshness", "depth", "clarity")
@@ -175,6 +175,7 @@ class PostAdmin(ListAdmin):
             ("<int:pk>/history/<int:number>/", history.revision, "revision"),
             ("<int:pk>/history/<int:number>/diff/<int:other>/", history.compared, "diff"),
             ("<int:pk>/history/<int:number>/restore/", history.restore, "restore"),
+            *editing.ROUTES,
         )
         return [
             *(
@@ -206,11 +207,15 @@ class PostAdmin(ListAdmin):
             raise PermissionDenied
         if request.method == "POST":
             return self._save(request, post)
+        copy = drafting.of(request.user, post)
+        if copy and "restore" in request.GET:
+            extra = {"restored": editing.offered(copy), "copy": editing.token(copy)}
+            return self._show(request, post, PostForms(copy.fields, new=post is None), extra=extra)
         if post is None:
             forms = PostForms(new=True, note={"body_format": "markdown"})
         else:
             forms = PostForms(new=False, document=post.document(), base_number=post.head.number)
-        return self._show(request, post, forms)
+        return self._show(request, post, forms, extra={"offered": copy and editing.offered(copy)})
 
     def _post(self, request: HttpRequest, object_id: str) -> Post:
         post = self.get_object(request, admin.utils.unquote(object_id))
@@ -222,24 +227,42 @@ class PostAdmin(ListAdmin):
 
     def _save(self, request: HttpRequest, post: Post | None) -> HttpResponse:
         forms = PostForms(request.POST, new=post is None)
+        carried = conflict.carried(request.POST, post) if post else None
+        if "_check" in request.POST:
+            look = editing.look(post, forms)
+            return self._show(request, post, forms, extra={"look": look, "comparison": carried})
         if not forms.is_valid() or forms.document is None:
-            return self._show(request, post, forms)
+            return self._show(request, post, forms, extra={"comparison": carried})
+        document = carried.chosen(forms.document, request.POST) if carried else forms.document
+        if "_choose" in request.POST or conflict.unmerged(document):
+            return self._choose(request, post, forms, document, carried)
+        return self._write(request, post, forms, document, {"comparison": carried})
+
+    def _write(
+        self,
+        request: HttpRequest,
+        post: Post | None,
+        forms: PostForms,
+        document: Document,
+        extra: Mapping[str, Any],
+    ) -> HttpResponse:
+        """Save what the forms hold, or show them with what stood in the way."""
         try:
             if post is None:
-                return self._create(request, forms, forms.document)
-            return self._revise(request, post, forms, forms.document)
+                return self._create(request, forms, document)
+            return self._revise(request, post, forms, document)
         except Conflict as lost:
-            return self._merge(request, post, forms, forms.document, lost)
+            return self._merge(request, post, forms, document, lost)
         except InvalidDocument as error:
             forms.object(error)
-            return self._show(request, post, forms)
+            return self._show(request, post, forms, extra=extra)
         except Refused as refused:
             at_field = forms.refuse(str(refused), refused.code)
-            return self._show(request, post, forms, status=200 if at_field else 409)
+            return self._show(request, post, forms, status=200 if at_field else 409, extra=extra)
 
     def _create(self, request: HttpRequest, forms: PostForms, document: Document) -> HttpResponse:
         given = forms.form.cleaned_data
-        post = revising.create(
+        post = drafting.create(
             document,
             slug=given["slug"],
             by=request.user,
@@ -253,7 +276,7 @@ class PostAdmin(ListAdmin):
 
     def _revise(self, request: HttpRequest, post: Post, forms: PostForms, document: Document) -> HttpResponse:
         given = forms.form.cleaned_data
-        revision = revising.save(
+        revision = drafting.save(
             post,
             document,
             base_number=given["base_number"],
@@ -280,17 +303,47 @@ class PostAdmin(ListAdmin):
         if not diff(theirs, yours):
             messages.info(request, "Somebody saved the same content just before you; no new revision.")
             return HttpResponseRedirect(reverse("admin:kb_post_change", args=[post.pk]))
-        base_revision = Revision.objects.filter(post=post, number=lost.base_number).first()
-        base = base_revision.document if base_revision else None
-        merged = PostForms(
-            new=False,
-            document=conflict.merge(base, theirs, yours),
-            base_number=post.head.number,
-            note=forms.form.cleaned_data,
-        )
-        differences = conflict.compare(base, theirs, yours)
-        extra = {"differences": differences, "base_number": lost.base_number, "lost": str(lost)}
+        base = Revision.objects.filter(post=post, number=lost.base_number).first()
+        comparison = conflict.compare(base, post.head, yours)
+        merged = self._going_on(post, comparison.merged(), post.head.number, forms)
+        extra = {"comparison": comparison, "lost": str(lost)}
         return self._show(request, post, merged, status=409, extra=extra)
+
+    def _choose(
+        self,
+        request: HttpRequest,
+        post: Post | None,
+        forms: PostForms,
+        document: Document,
+        carried: conflict.Comparison | None,
+    ) -> HttpResponse:
+        """Show the form with what was chosen; nothing is saved while two passages still ask for a choice."""
+        extra: dict[str, Any] = {"comparison": carried}
+        if carried:
+            held = {
+                row.field: request.POST.get(f"merge-{row.field}", row.held) for row in carried.differences
+            }
+            extra["comparison"] = conflict.compare(carried.base, carried.theirs, carried.yours, held)
+        if document is not forms.document:
+            forms = self._going_on(post, document, forms.form.cleaned_data.get("base_number"), forms)
+        open_fields = conflict.unmerged(document)
+        if open_fields and "_choose" not in request.POST:
+            names = ", ".join(LABELS[name] for name in open_fields)
+            messages.error(
+                request,
+                f"Not saved: {names} still holds two passages, between lines that begin with <<<<<<< and "
+                ">>>>>>>. Keep what is right and delete those lines.",
+            )
+        return self._show(request, post, forms, extra=extra)
+
+    @staticmethod
+    def _going_on(
+        post: Post | None, document: Document, base_number: int | None, typed: PostForms
+    ) -> PostForms:
+        """The forms with this content, and with the note that was typed."""
+        return PostForms(
+            new=post is None, document=document, base_number=base_number, note=typed.form.cleaned_data
+        )
 
     def _show(
         self,
@@ -322,6 +375,9 @@ class PostAdmin(ListAdmin):
             "published": labels.publication_of(post) if post else None,
             "may_review": request.user.has_perm("kb.review_post"),
             "said": history.said(post.head) if post and post.head else None,
+            "others": editing.present(request, post),
+            # The state of the private copy that this form goes on from: none until it is restored or written.
+            "copy": request.POST.get("copy", ""),
             **(extra or {}),
         }
         response = self.render_change_form(
