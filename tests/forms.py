@@ -60,7 +60,7 @@ class Form(HTMLParser):
             case "form":
                 self.inside = False
             case "textarea" if self.area:
-                self.data[self.area] = self.data[self.area].removeprefix("\n").replace("\n", "\r\n")
+                self.data[self.area] = self._sent(self.data[self.area])
                 self.area = None
             case "select":
                 self.select = None
@@ -68,3 +68,8 @@ class Form(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.area:
             self.data[self.area] += data
+
+    @staticmethod
+    def _sent(text: str) -> str:
+        # A browser takes CRLF in a page for LF, and sends each LF as CRLF.
+        return text.replace("\r\n", "\n").removeprefix("\n").replace("\n", "\r\n")

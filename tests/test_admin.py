@@ -9,6 +9,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 
+from kb import merge
 from kb.choices import State
 from kb.document import Document
 from kb.flow import reviewing, revising
@@ -353,8 +354,8 @@ def test_who_saves_second_sees_base_theirs_and_yours_and_loses_no_text(
     response = send(editor, post, mine)
 
     assert response.status_code == 409
-    rows = {row.field: row for row in response.context["differences"]}
-    assert {field: row.kept for field, row in rows.items()} == {
+    rows = {row.field: row for row in response.context["comparison"].differences}
+    assert {field: row.changed_by for field, row in rows.items()} == {
         "summary": "both",
         "body": "yours",
         "checklists": "yours",
@@ -362,12 +363,13 @@ def test_who_saves_second_sees_base_theirs_and_yours_and_loses_no_text(
         "entities": "theirs",
     }
     assert (rows["summary"].base, rows["summary"].theirs, rows["summary"].yours) == (
-        FULL["summary"],
-        "Theirs.",
-        "Mine.",
+        FULL["summary"].split("\n"),
+        ["Theirs."],
+        ["Mine."],
     )
     shown = filled(response, "post_form")
-    assert (shown["base_number"], shown["summary"], shown["body"]) == ("2", "Mine.", "Mine too.")
+    both = f"{merge.YOURS}\r\nMine.\r\n{merge.THEIRS}\r\nTheirs.\r\n{merge.END}"
+    assert (shown["base_number"], shown["summary"], shown["body"]) == ("2", both, "Mine too.")
     assert (shown["owner"], shown["reason"], shown["command_used"]) == (
         "Their owner",
         "My reason.",
@@ -376,7 +378,11 @@ def test_who_saves_second_sees_base_theirs_and_yours_and_loses_no_text(
     assert (shown["checklists-0-title"], shown["entities-INITIAL_FORMS"]) == ("My list", "0")
     assert Revision.objects.count() == 2
 
-    send(editor, post, shown)
+    unsettled = send(editor, post, shown)
+    assert "Summary still holds two passages" in messages_of(unsettled)[0]
+    assert Revision.objects.count() == 2
+
+    send(editor, post, filled(unsettled, "post_form") | {"merge-summary": "yours"})
 
     merged = Revision.objects.get(number=3).document
     assert (merged.summary, merged.owner, merged.entities) == ("Mine.", "Their owner", ())
@@ -401,7 +407,7 @@ def test_a_base_that_never_was_is_a_conflict_and_no_error(editor: Client, make_p
     response = send(editor, post, data)
 
     assert response.status_code == 409
-    assert [row.field for row in response.context["differences"]] == ["summary"]
+    assert [row.field for row in response.context["comparison"].differences] == ["summary"]
 
 
 # --- Revisions ---

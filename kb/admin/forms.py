@@ -16,6 +16,7 @@ from django.contrib.admin.widgets import (
     RelatedFieldWidgetWrapper,
 )
 from django.forms.formsets import BaseFormSet, formset_factory
+from django.utils.functional import cached_property
 from django.utils.text import capfirst
 
 from kb.choices import Difficulty
@@ -274,8 +275,21 @@ def _entity_widget() -> RelatedFieldWidgetWrapper:
     )
 
 
+class EntityField(forms.ModelChoiceField):
+    """One entity, looked up among those of all rows together: a query for the list, not one for each row."""
+
+    known: Mapping[str, Entity] | None = None
+
+    def to_python(self, value: Any) -> Any:
+        if self.known is None or value in self.empty_values:
+            return super().to_python(value)
+        if str(value) not in self.known:
+            raise forms.ValidationError(self.error_messages["invalid_choice"], params={"value": value})
+        return self.known[str(value)]
+
+
 class EntityForm(RowForm):
-    entity = forms.ModelChoiceField(
+    entity = EntityField(
         queryset=Entity.objects.all(),
         required=False,
         widget=_entity_widget(),
@@ -331,10 +345,28 @@ class RowFormSet(BaseFormSet):
         return json.dumps({"name": f"#{self.prefix}", "options": options})
 
 
-def _rows(form: type[RowForm]) -> type[RowFormSet]:
+class EntityRows(RowFormSet):
+    @cached_property
+    def known(self) -> dict[str, Entity]:
+        """The entities that the rows name, by their keys as the browser sends them."""
+        named = {
+            value
+            for name, value in self.data.items()
+            if name.startswith(f"{self.prefix}-") and name.endswith("-entity")
+        }
+        keys = [int(value) for value in named if value.isascii() and value.isdigit() and len(value) < 18]
+        return {str(key): entity for key, entity in Entity.objects.in_bulk(keys).items()}
+
+    def add_fields(self, form: forms.Form, index: int | None) -> None:
+        super().add_fields(form, index)
+        if self.is_bound:
+            form.fields["entity"].known = self.known
+
+
+def _rows(form: type[RowForm], formset: type[RowFormSet] = RowFormSet) -> type[RowFormSet]:
     return formset_factory(
         form,
-        formset=RowFormSet,
+        formset=formset,
         extra=1,
         can_order=True,
         can_delete=True,
@@ -347,7 +379,11 @@ class PostForms:
     """All forms of the change page together. Read with `is_valid()`, then `document` and `form.note()`."""
 
     NOUNS = {"checklists": "checklist", "entities": "entity", "images": "image"}
-    ROWS = {"checklists": _rows(ChecklistForm), "entities": _rows(EntityForm), "images": _rows(ImageForm)}
+    ROWS = {
+        "checklists": _rows(ChecklistForm),
+        "entities": _rows(EntityForm, EntityRows),
+        "images": _rows(ImageForm),
+    }
 
     def __init__(
         self,

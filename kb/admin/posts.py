@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 
 from kb.admin import conflict, editing, filters, history, labels, review
 from kb.admin.forms import PostForms
+from kb.admin.resume import resumable
 from kb.admin.site import ListAdmin
 from kb.choices import State
 from kb.diff import LABELS, diff
@@ -182,6 +183,12 @@ class PostAdmin(ListAdmin):
                 path(route, self.admin_site.admin_view(view), name=f"kb_post_{name}")
                 for route, view, name in mine
             ),
+            path("add/", resumable(self.admin_site, self.add_view, "kb.add_post"), name="kb_post_add"),
+            path(
+                "<path:object_id>/change/",
+                resumable(self.admin_site, self.change_view, "kb.change_post"),
+                name="kb_post_change",
+            ),
             *super().get_urls(),
         ]
 
@@ -205,6 +212,8 @@ class PostAdmin(ListAdmin):
         allowed = self.has_change_permission(request, post) if post else self.has_add_permission(request)
         if not allowed:
             raise PermissionDenied
+        if extra_context and "resumed" in extra_context:
+            return self._show(request, post, PostForms(request.POST, new=post is None), extra=extra_context)
         if request.method == "POST":
             return self._save(request, post)
         copy = drafting.of(request.user, post)
