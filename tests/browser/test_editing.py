@@ -178,7 +178,11 @@ def test_a_conflict_keeps_both_and_every_page_fits(
     expect(page.locator("#id_body")).to_have_value(
         BODY.replace("Two", "Three").replace("first", "oldest").rstrip()
     )
-    screenshot(page, f"editing-conflict-{width}-{scheme}")
+    screenshot(page.locator(".kb-conflict"), f"editing-conflict-{width}-{scheme}")
+    if width == 400:
+        page.get_by_role("button", name="Preview", exact=True).click()
+    expect(page.get_by_role("region", name="The text as readers").get_by_text("Three logins")).to_be_visible()
+    screenshot(page.locator(".kb-desk-row"), f"editing-desk-{width}-{scheme}")
     wide = [page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")]
     page.get_by_role("radiogroup", name="Title").get_by_label("Take theirs").check()
     page.get_by_role("button", name="Save draft").click()
