@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from html import unescape
 from urllib.parse import urlsplit
 
@@ -90,6 +91,8 @@ def safe_link(url: str) -> str | None:
     return safe_url(url)
 
 
+# A pure function of its text: who flags, previews and publishes asks for the same one several times in a row.
+@lru_cache(maxsize=2)
 def render(body: str, body_format: BodyFormat) -> Rendered:
     """Compile a body. Raises InvalidDocument when it is nested too deeply or grows too large."""
     removed: list[Removed] = []

@@ -80,6 +80,7 @@ def test_a_second_tab_never_writes_over_the_first(post: Post, people: SimpleName
         ({"body": "x" * drafting.MAX_CHARACTERS}, "too_large"),
         ({f"row-{number}": "" for number in range(drafting.MAX_FIELDS + 1)}, "too_large"),
         ({"body": "a\x00b"}, "bad_text"),
+        ({}, "nothing_typed"),
     ],
 )
 def test_what_cannot_be_kept_is_refused_with_its_reason(

@@ -202,6 +202,9 @@ def filled(world: SimpleNamespace) -> dict[str, dict[str, Any]]:
         "/admin/kb/post/": {"action": "ask_for_review", "_selected_action": world.post.pk},
         "/admin/kb/post/add/": {**form("add"), "title": "Another note"},
         "/admin/kb/post/<path:object_id>/change/": form("change", world.post.pk),
+        "/admin/kb/post/check/": form("change", world.post.pk),
+        "/admin/kb/post/keep/": form("change", world.post.pk),
+        "/admin/kb/post/discard/": {"post": world.post.pk},
         "/admin/kb/post/<int:pk>/history/<int:number>/restore/": {
             "base_number": head.number,
             "reason": "It was better.",

@@ -14,9 +14,9 @@ LEAVES = (
     "kb.diff",
     "kb.document",
     "kb.errors",
+    "kb.likeness",
     "kb.merge",
     "kb.reading_time",
-    "kb.likeness",
     "kb.render",
     "kb.sources",
 )

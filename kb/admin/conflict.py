@@ -38,6 +38,7 @@ class Difference:
     clashes: list[Clash]  # in a merged text: passages that both changed
     values: Mapping[str, Any]  # what each choice puts into the form
     held: str  # the choice that the form holds
+    picked: str  # the choice that it shall hold next
 
     @property
     def choices(self) -> list[tuple[str, str]]:
@@ -67,18 +68,18 @@ class Comparison:
         held = {difference.field: difference.values[difference.held] for difference in self.differences}
         return Document.read({**self.theirs.document.plain(), **held})
 
-    def chosen(self, document: Document, data: Mapping[str, str]) -> Document:
+    def chosen(self, document: Document) -> Document:
         """The form's content, with the fields for which somebody chose otherwise than the form held."""
-        chosen = {
-            row.field: row.values[choice]
-            for row in self.differences
-            if (choice := data.get(f"merge-{row.field}")) in row.values and choice != row.held
-        }
+        chosen = {row.field: row.values[row.picked] for row in self.differences if row.picked != row.held}
         return Document.read({**document.plain(), **chosen}) if chosen else document
 
 
 def compare(
-    base: Revision | None, theirs: Revision, yours: Document, held: Mapping[str, str] | None = None
+    base: Revision | None,
+    theirs: Revision,
+    yours: Document,
+    held: Mapping[str, str] | None = None,
+    picked: Mapping[str, str] | None = None,
 ) -> Comparison:
     """Lay the three beside each other. Without a base every differing field counts as changed by both."""
     before = base.document if base else None
@@ -88,7 +89,7 @@ def compare(
         _difference(
             (field, was.get(field), their[field], your[field]),
             tuple([change for change in side if change.field == field] for side in changes),
-            held or {},
+            ((held or {}).get(field, ""), (picked or {}).get(field, "")),
         )
         for field in Document.model_fields
         if not was.get(field, your[field]) == their[field] == your[field]
@@ -114,7 +115,14 @@ def carried(data: Mapping[str, str], post: Post) -> Comparison | None:
         for name, value in data.items()
         if name.startswith("merge-held-")
     }
-    return compare(base, theirs, yours, held)
+    picked = {name.removeprefix("merge-"): value for name, value in data.items() if name.startswith("merge-")}
+    return compare(base, theirs, yours, held, picked)
+
+
+def settled(carried: Comparison) -> Comparison:
+    """The same comparison, over a form that holds what was picked."""
+    held = {row.field: row.picked for row in carried.differences}
+    return compare(carried.base, carried.theirs, carried.yours, held)
 
 
 def unmerged(document: Document) -> list[str]:
@@ -125,7 +133,7 @@ def unmerged(document: Document) -> list[str]:
 def _difference(
     sides: tuple[str, Any, Any, Any],
     changes: tuple[list[Shown], ...],
-    held: Mapping[str, str],
+    chosen: tuple[str, str],
 ) -> Difference:
     field, base, theirs, yours = sides
     changed_by = _changed_by(base, theirs, yours)
@@ -134,6 +142,7 @@ def _difference(
         merged, clashes = _merged(*sides)
         values |= {"both": merged} if _fits(field, merged) else {}
     first = changed_by if changed_by in values else "yours"
+    held = chosen[0] if chosen[0] in values else first
     return Difference(
         field=field,
         label=LABELS[field],
@@ -145,7 +154,8 @@ def _difference(
         your_change=changes[1],
         clashes=clashes,
         values=values,
-        held=held[field] if held.get(field) in values else first,
+        held=held,
+        picked=chosen[1] if chosen[1] in values else held,
     )
 
 

@@ -42,6 +42,7 @@ from kb.render import render as compiled
 _ROW = re.compile(
     r"(?:checklists|entities|images)-(?:[0-9]{1,4}-[A-Za-z]{1,20}|(?:TOTAL|INITIAL|MIN_NUM|MAX_NUM)_FORMS)"
 )
+OTHER_PERSON = "Somebody else logged in meanwhile. Your text stays here alone; log in again to go on."
 BUSY = "Another text of yours is being checked: this one follows."
 
 
@@ -151,6 +152,9 @@ def keep(request: HttpRequest) -> HttpResponse:
     if request.method == "GET":
         return JsonResponse({"csrf": get_token(request)})
     post = _post(request)
+    if request.POST.get("writer", writer := str(request.user.pk)) != writer:
+        # On a shared machine: what one person typed is not the next one's to find.
+        return JsonResponse({"error": OTHER_PERSON, "code": "other_person", "copy": ""}, status=409)
     try:
         copy = drafting.keep(
             post,

@@ -26,6 +26,10 @@ from kb.flow import drafting, reviewing
 from kb.models import Flag, Post, Revision
 
 SCORES = ("quality", "freshness", "depth", "clarity")
+OTHER_PERSON = (
+    "This was typed under another login, and you are {} now. Nothing is saved yet: save again if it shall "
+    "be saved as yours."
+)
 UNCHANGED = "Nothing changed; no new revision."
 # What a list of posts never shows and would fetch for each row.
 HEAVY = (
@@ -237,12 +241,15 @@ class PostAdmin(ListAdmin):
     def _save(self, request: HttpRequest, post: Post | None) -> HttpResponse:
         forms = PostForms(request.POST, new=post is None)
         carried = conflict.carried(request.POST, post) if post else None
+        if request.POST.get("writer", writer := str(request.user.pk)) != writer:
+            extra = {"resumed": OTHER_PERSON.format(request.user), "comparison": carried}
+            return self._show(request, post, forms, status=409, extra=extra)
         if "_check" in request.POST:
             look = editing.look(post, forms)
             return self._show(request, post, forms, extra={"look": look, "comparison": carried})
         if not forms.is_valid() or forms.document is None:
             return self._show(request, post, forms, extra={"comparison": carried})
-        document = carried.chosen(forms.document, request.POST) if carried else forms.document
+        document = carried.chosen(forms.document) if carried else forms.document
         if "_choose" in request.POST or conflict.unmerged(document):
             return self._choose(request, post, forms, document, carried)
         return self._write(request, post, forms, document, {"comparison": carried})
@@ -327,12 +334,7 @@ class PostAdmin(ListAdmin):
         carried: conflict.Comparison | None,
     ) -> HttpResponse:
         """Show the form with what was chosen; nothing is saved while two passages still ask for a choice."""
-        extra: dict[str, Any] = {"comparison": carried}
-        if carried:
-            held = {
-                row.field: request.POST.get(f"merge-{row.field}", row.held) for row in carried.differences
-            }
-            extra["comparison"] = conflict.compare(carried.base, carried.theirs, carried.yours, held)
+        extra = {"comparison": conflict.settled(carried) if carried else None}
         if document is not forms.document:
             forms = self._going_on(post, document, forms.form.cleaned_data.get("base_number"), forms)
         open_fields = conflict.unmerged(document)

@@ -38,7 +38,8 @@ def keep(
     """Keep the fields of the form in the writer's private copy; None as post: of a new one.
 
     `seen` is the `updated_at` of the copy that the form goes on from, None if it knows of none: a second tab
-    never writes over the first. Raises Refused `not_allowed`, `too_large`, `bad_text` or `another_copy`.
+    never writes over the first. Raises Refused `not_allowed`, `nothing_typed`, `too_large`, `bad_text` or
+    `another_copy`.
     """
     permitting.require(by, "kb.change_post" if post else "kb.add_post")
     _require_storable(fields)
@@ -146,6 +147,8 @@ def takes_turn(by: Any) -> bool:
 
 
 def _require_storable(fields: Mapping[str, str]) -> None:
+    if not fields:
+        raise Refused("There is nothing to keep: the form came without its fields.", code="nothing_typed")
     size = sum(len(name) + len(value) for name, value in fields.items())
     if len(fields) > MAX_FIELDS or size > MAX_CHARACTERS:
         raise Refused(

@@ -18,7 +18,7 @@ export function keeper(form, { keep: address, login }) {
   let renewed = false; // the token, after which another 403 is no matter of tokens
 
   function snapshot() {
-    const names = new Set(["csrfmiddlewaretoken", "copy", "post"]);
+    const names = new Set(["csrfmiddlewaretoken", "copy", "post", "writer"]);
     return JSON.stringify([...new FormData(form)].filter(([name]) => !names.has(name) && !name.startsWith("merge-")));
   }
 
