@@ -74,6 +74,7 @@ def places(post: Post) -> dict[str, str]:
         "posts": "/admin/kb/post/",
         "add": "/admin/kb/post/add/",
         "change": f"{own}/change/",
+        "preview": f"{own}/preview/",
         "review": f"{own}/review/",
         "history": f"{own}/history/",
         "revision": f"{own}/history/2/",

@@ -178,6 +178,7 @@ def test_a_conflict_keeps_both_and_every_page_fits(
     expect(page.locator("#id_body")).to_have_value(
         BODY.replace("Two", "Three").replace("first", "oldest").rstrip()
     )
+    expect(page.get_by_text("Saved privately at")).to_be_visible()  # what the merge made of it, untouched
     screenshot(page.locator(".kb-conflict"), f"editing-conflict-{width}-{scheme}")
     if width == 400:
         page.get_by_role("button", name="Preview", exact=True).click()
@@ -193,7 +194,7 @@ def test_a_conflict_keeps_both_and_every_page_fits(
     assert "Three logins" in merged.body
     assert "the oldest" in merged.body
 
-    page.get_by_role("link", name="Preview as reader").click()
+    page.get_by_role("link", name="Preview the draft").click()
     expect(page.get_by_text("Draft: readers do not see this.")).to_be_visible()
     expect(page.get_by_text("Not reviewed", exact=True)).to_be_visible()
     screenshot(page, f"editing-preview-{width}-{scheme}")

@@ -6,11 +6,11 @@ const RETRY_MS = 15_000;
 const KEEPALIVE_BYTES = 60_000; // browsers send up to 64 KiB after a page is gone
 
 /** Keep the form: `soon()` once typing pauses. */
-export function keeper(form, { keep: address, login }) {
+export function keeper(form, { keep: address, login, unsaved }) {
   const status = document.getElementById("kept");
   const others = document.getElementById("others");
   const token = form.elements.copy;
-  let kept = snapshot();
+  let kept = unsaved === undefined ? snapshot() : ""; // what the server has, in a revision or in the copy
   let timer = 0;
   let sending = false;
   let leaving = false; // a real save is under way
@@ -154,5 +154,6 @@ export function keeper(form, { keep: address, login }) {
     if (!leaving && isDirty() && lost) event.preventDefault();
   });
 
+  soon();
   return { soon: () => soon() };
 }
