@@ -6,11 +6,14 @@ comes second then chooses for each field: keep mine, take theirs, or both.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kb.admin.diffs import Shown, shown
+from django.utils.safestring import SafeString, mark_safe
+
+from kb.admin.diffs import shown
 from kb.diff import LABELS, printed
 from kb.document import Document
 from kb.errors import InvalidDocument
@@ -20,6 +23,7 @@ from kb.models import Post, Revision
 CHOICES = {"yours": "Keep mine", "theirs": "Take theirs", "both": "Both, merged"}
 TEXTS = ("body", "summary", "brief", "expected_result", "rollback_note")
 LISTS = ("stack", "tools", "notes", "outline", "checklists", "entities", "images")
+_PLACES = re.compile(r' id="change-[0-9]+" data-change tabindex="-1"')
 LONGEST = 2_000_000  # characters of a Document that a page brings back
 
 
@@ -33,8 +37,8 @@ class Difference:
     base: list[str]  # lines, items or pairs, as people read them
     theirs: list[str]
     yours: list[str]
-    their_change: list[Shown]  # since the base; empty when it stayed
-    your_change: list[Shown]
+    their_change: SafeString | str  # since the base; empty when it stayed
+    your_change: SafeString | str
     clashes: list[Clash]  # in a merged text: passages that both changed
     values: Mapping[str, Any]  # what each choice puts into the form
     held: str  # the choice that the form holds
@@ -84,11 +88,10 @@ def compare(
     """Lay the three beside each other. Without a base every differing field counts as changed by both."""
     before = base.document if base else None
     was, their, your = (side.plain() if side else {} for side in (before, theirs.document, yours))
-    changes = [shown(before, side) if before else [] for side in (theirs.document, yours)]
     differences = [
         _difference(
             (field, was.get(field), their[field], your[field]),
-            tuple([change for change in side if change.field == field] for side in changes),
+            [_since(before, side, field) for side in (theirs.document, yours)],
             ((held or {}).get(field, ""), (picked or {}).get(field, "")),
         )
         for field in Document.model_fields
@@ -132,7 +135,7 @@ def unmerged(document: Document) -> list[str]:
 
 def _difference(
     sides: tuple[str, Any, Any, Any],
-    changes: tuple[list[Shown], ...],
+    changes: list[SafeString | str],
     chosen: tuple[str, str],
 ) -> Difference:
     field, base, theirs, yours = sides
@@ -157,6 +160,16 @@ def _difference(
         held=held,
         picked=chosen[1] if chosen[1] in values else held,
     )
+
+
+def _since(base: Document | None, side: Document, field: str) -> SafeString | str:
+    """What one side changed of this field, as the comparison of revisions shows it."""
+    if base is None:
+        return ""
+    found = shown(base, base.model_copy(update={field: getattr(side, field)}))
+    # Without the ids by which keys find the next change: a page with two comparisons has each twice.
+    html = "".join(_PLACES.sub("", part.html) for part in found.parts)
+    return mark_safe(html)  # noqa: S308  (the renderer's own markup, less some of its attributes)
 
 
 def _changed_by(base: Any, theirs: Any, yours: Any) -> str:
