@@ -191,8 +191,8 @@ class Options(BaseSettings):
     KB_BEHIND_PROXY: Annotated[
         bool,
         Option(
-            what="Believe X-Forwarded-Proto and X-Request-ID. Only behind a proxy that sets both itself; "
-            "without it a TLS-ending proxy makes a redirect loop",
+            what="Believe X-Forwarded-Proto, X-Forwarded-For and X-Request-ID. Only behind a proxy that sets "
+            "them itself; without it a TLS-ending proxy makes a redirect loop",
             expected=SWITCH,
             undo="unset it and restart",
         ),
@@ -241,6 +241,15 @@ class Options(BaseSettings):
             undo="unset it; flags that were raised stay until closed",
         ),
     ] = 60
+    KB_VERIFY_DAYS: Annotated[
+        int,
+        Field(ge=1, le=3650),
+        Option(
+            what="Days after which a published post is verified again, where no policy says otherwise",
+            expected="a whole number from 1 to 3650",
+            undo="unset it; `manage.py upkeep` brings the dates along",
+        ),
+    ] = 90
     KB_FLAG_RULES_OFF: Annotated[
         Names,
         Option(

@@ -44,6 +44,7 @@ SECURE_HSTS_PRELOAD = False
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if options.KB_BEHIND_PROXY else None
 USE_X_FORWARDED_HOST = False
 TRUST_REQUEST_ID = options.KB_BEHIND_PROXY
+TRUST_FORWARDED_FOR = options.KB_BEHIND_PROXY
 
 # --- Logins, cookies, forms ---------------------------------------------------------------------------------
 # __Host-: browsers take such a cookie only over https, from this very host, for all its paths.

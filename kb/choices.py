@@ -61,6 +61,14 @@ class Outcome(TextChoices):
     REJECTED = "rejected", "Rejected"
 
 
+class Truth(TextChoices):
+    """Whether what is published is still vouched for. Computed from its date and the clock, never stored."""
+
+    FRESH = "fresh", "Fresh"
+    DUE = "due", "Due for verification"
+    OVERDUE = "overdue", "Verification overdue"
+
+
 class ReportKind(TextChoices):
     """What a reader says of a published post."""
 

@@ -1,6 +1,7 @@
 """Everything that kb refuses, in one page: each error names the thing, the obstacle and the way out."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 
 class KbError(Exception):
@@ -44,6 +45,14 @@ class Refused(KbError):
     def __init__(self, sentence: str, *, code: str) -> None:
         self.code = code  # stable, such as "open_blocking_flags"
         super().__init__(sentence)
+
+
+class TooOften(Refused):
+    """Somebody acts more often than is allowed. `again_at` is when the next time is free."""
+
+    def __init__(self, sentence: str, *, again_at: datetime) -> None:
+        self.again_at = again_at
+        super().__init__(sentence, code="too_often")
 
 
 class Conflict(Refused):

@@ -329,7 +329,7 @@ def test_a_reader_who_has_the_answer_gets_304(client: Client, full: Publication,
 def test_a_changed_metric_changes_the_etag(client: Client, full: Publication, now: datetime) -> None:
     held = {"If-None-Match": client.get("/api/v1/posts/full/").headers["ETag"]}
     Post.objects.filter(slug="full").update(view_count=41)
-    publishing.refresh_metrics(Post.objects.get(slug="full"), at=now)
+    publishing.refresh(Post.objects.get(slug="full"), at=now)
 
     response = client.get("/api/v1/posts/full/", headers=held)
 

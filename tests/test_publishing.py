@@ -241,10 +241,10 @@ def test_the_etag_changes_with_content_and_metric_and_with_nothing_else(
 ) -> None:
     post = make_post()
     etags = [publish(post).etag]
-    publishing.refresh_metrics(post, at=now)
+    publishing.refresh(post, at=now)
     etags.append(Publication.objects.get().etag)
     Post.objects.filter(pk=post.pk).update(view_count=5)
-    publishing.refresh_metrics(post, at=now)
+    publishing.refresh(post, at=now)
     etags.append(Publication.objects.get().etag)
     save(post, notes=["new"])
     etags.append(publish(post).etag)
@@ -261,7 +261,7 @@ def test_a_metric_reaches_readers_as_an_update_of_the_same_approval(
     Post.objects.filter(pk=post.pk).update(view_count=5)
 
     for _ in range(2):  # the second time there is nothing to tell
-        publishing.refresh_metrics(post, at=now + timedelta(days=1))
+        publishing.refresh(post, at=now + timedelta(days=1))
 
     after = Publication.objects.get()
     assert json.loads(after.card_json)["view_count"] == 5
@@ -286,7 +286,7 @@ def test_a_metric_of_a_draft_or_a_withdrawn_post_goes_nowhere(
     Post.objects.update(view_count=5)
 
     for post in (draft, gone):
-        publishing.refresh_metrics(post, at=now)
+        publishing.refresh(post, at=now)
 
     assert (Publication.objects.count(), Change.objects.count()) == (0, told)
 

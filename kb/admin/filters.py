@@ -44,7 +44,7 @@ class FlagFilter(admin.SimpleListFilter):
     parameter_name = "flag"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        codes = sorted({*flagging.RULES, *Flag.objects.open().values_list("code", flat=True).distinct()})
+        codes = sorted({*flagging.WORDS, *Flag.objects.open().values_list("code", flat=True).distinct()})
         return [
             ("any", "Any"),
             (Severity.BLOCKING.value, "Any that blocks"),
@@ -65,8 +65,7 @@ class FlagFilter(admin.SimpleListFilter):
 
 
 def _words(code: str) -> str:
-    rule = flagging.RULES.get(code)
-    return rule.what if rule else code.replace("_", " ").capitalize()
+    return flagging.WORDS.get(code) or code.replace("_", " ").capitalize()
 
 
 class _CommonValues(admin.SimpleListFilter):

@@ -14,6 +14,7 @@ from django.conf import settings
 
 from kb.choices import Severity
 from kb.document import Document
+from kb.flow import queueing
 from kb.models import Flag, Revision
 from kb.render import Removed, render, safe_url
 
@@ -242,6 +243,11 @@ _rules = (
     Rule("image_heavy", Severity.ADVISORY, "Image heavy", image_heavy),
 )
 RULES = {rule.code: rule for rule in _rules}
+# Raised by no rule: what readers say, and what time brings.
+RAISED = {queueing.REPORTED: "Reported by readers", queueing.OVERDUE: "Verification overdue"}
+WORDS = {**{code: rule.what for code, rule in RULES.items()}, **RAISED}
+# No later content answers these by itself.
+GOING_ALONG = ("import_conflict", *RAISED)
 
 
 def inspect(document: Document) -> list[tuple[Rule, Finding]]:
@@ -254,7 +260,7 @@ def inspect(document: Document) -> list[tuple[Rule, Finding]]:
 
 
 def run(revision: Revision, *, at: datetime) -> list[Flag]:
-    """Flag a new revision, and bring along what people and imports said of the one before it."""
+    """Flag a new revision, and bring along what people, imports and time said of the one before it."""
     flags = [
         Flag(
             revision=revision,
@@ -273,7 +279,7 @@ def _brought_along(revision: Revision) -> list[Flag]:
     if revision.parent is None:
         return []
     by_person = Flag.objects.open().filter(revision=revision.parent_id, raised_by__isnull=False)
-    by_import = Flag.objects.open().filter(revision=revision.parent_id, code="import_conflict")
+    by_machine = Flag.objects.open().filter(revision=revision.parent_id, code__in=GOING_ALONG)
     return [
         Flag(
             revision=revision,
@@ -284,7 +290,7 @@ def _brought_along(revision: Revision) -> list[Flag]:
             raised_by_id=flag.raised_by_id,
             raised_at=flag.raised_at,
         )
-        for flag in (by_person | by_import).order_by("pk")
+        for flag in (by_person | by_machine).order_by("pk")
     ]
 
 

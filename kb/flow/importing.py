@@ -175,7 +175,7 @@ def _compare(post: Post, record: Record, this: _Run) -> Settled:
     _note_claims(post, record, this.at)
     # A dry run would keep all publishers waiting to its end.
     if views != record.view_count and not this.dry and hasattr(post, "publication"):
-        publishing.refresh_metrics(post, at=this.at)
+        publishing.refresh(post, at=this.at)
     if record.reference != post.reference:
         moved = f"The source now names the reference “{record.reference}”; the post keeps “{post.reference}”."
         settled = settled._replace(reason=f"{settled.reason} {moved}".strip())

@@ -11,6 +11,10 @@ ACTS = {
     "kb.publish_post": "publish or withdraw posts",
     "kb.import_post": "import posts",
     "kb.verify_post": "verify what is published",
+    **{
+        f"kb.{verb}_verificationpolicy": "say how often posts are verified"
+        for verb in ("add", "change", "delete")
+    },
     "kb.change_criteria": "keep the criteria for reviewers",
 }
 

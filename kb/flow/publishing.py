@@ -1,7 +1,8 @@
 """Compile an approved revision into the rows that readers see, and tell the feed.
 
-Nothing else writes publication tables. A publication is a pure function of its revision, of the approvals of
-its post and of the declared volatile metrics: `rebuild` gives the same bytes again.
+Nothing else writes publication tables. A publication is a pure function of its revision, of what was said of
+its post, of the policies of verification and of the declared volatile metrics: `rebuild` gives the same bytes
+again.
 """
 
 import hashlib
@@ -9,9 +10,9 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html import unescape
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from django.contrib.postgres.search import SearchVector
@@ -25,12 +26,15 @@ from kb.document import Checklist, Document, Entity
 from kb.models import (
     Change,
     Decision,
+    Oversight,
     Post,
     Publication,
     PublishedChecklist,
     PublishedEntity,
     PublishedRevision,
     Revision,
+    Verification,
+    VerificationPolicy,
 )
 from kb.render import render, safe_url, words
 
@@ -50,8 +54,9 @@ class Rebuilt:
 @transaction.atomic
 def publish(approval: Decision, *, at: datetime) -> Publication:
     """Give readers what this decision approved. The caller holds the post's lock."""
-    _queue_up()
+    queue_up()
     revision = approval.revision
+    Oversight.objects.filter(post=revision.post_id).update(withheld_at=None)
     before = Publication.objects.filter(post=revision.post_id).first()
     named = _named(before)
     publication = _write(approval, before)
@@ -64,7 +69,8 @@ def publish(approval: Decision, *, at: datetime) -> Publication:
 @transaction.atomic
 def retract(post: Post, *, at: datetime) -> None:
     """Take a post away from readers, if they have it."""
-    _queue_up()
+    queue_up()
+    Oversight.objects.filter(post=post).update(withheld_at=None)
     publication = Publication.objects.filter(post=post).first()
     if publication is None:
         return
@@ -76,16 +82,40 @@ def retract(post: Post, *, at: datetime) -> None:
 
 
 @transaction.atomic
-def refresh_metrics(post: Post, *, at: datetime) -> None:
-    """Bring a changed volatile metric to readers. Content and approval stay as they are."""
-    _queue_up()
+def refresh(post: Post, *, at: datetime) -> bool:
+    """Bring a changed metric or a new date of verification to readers, and say whether there was one.
+
+    Content and approval stay as they are.
+    """
+    queue_up()
     publication = Publication.objects.filter(post=post).select_related("approval").first()
     if publication is None:
-        return
-    etag = publication.etag
+        return False
+    etag, review_by, withhold_at = publication.etag, publication.review_by, publication.withhold_at
     publication = _write(publication.approval, publication)
+    if publication.withhold_at != withhold_at:
+        _list_revisions(publication)
+        _count(_named(publication), publication)
     if publication.etag != etag:
         _tell(ChangeKind.UPDATED, publication, at)
+    return (publication.etag, publication.review_by, publication.withhold_at) != (
+        etag,
+        review_by,
+        withhold_at,
+    )
+
+
+def approval_shown(post: Post) -> Decision | None:
+    """What readers have or, while the post is withheld for its verification, would have again."""
+    publication = Publication.objects.filter(post=post).select_related("approval__revision__post").first()
+    if publication:
+        return publication.approval
+    if not Oversight.objects.filter(post=post, withheld_at__isnull=False).exists():
+        return None
+    said = Decision.objects.filter(revision__post=post)
+    withdrawn = said.filter(verdict=Verdict.WITHDRAW).aggregate(last=Max("pk"))["last"] or 0
+    approvals = said.effective().filter(pk__gt=withdrawn)
+    return approvals.select_related("revision__post").order_by("-pk").first()
 
 
 def _tell(kind: ChangeKind, publication: Publication, at: datetime) -> None:
@@ -107,7 +137,7 @@ def rebuild() -> Rebuilt:
     checked, changed = 0, _remove_orphans()
     for pk in list(Publication.objects.order_by("pk").values_list("pk", flat=True)):
         with transaction.atomic():
-            _queue_up()
+            queue_up()
             before = Publication.objects.filter(pk=pk).select_related("approval").first()
             if before is None:
                 continue
@@ -135,7 +165,7 @@ _ORPHANS = (
 
 @transaction.atomic
 def _remove_orphans() -> list[str]:
-    _queue_up()
+    queue_up()
     found: list[str] = []
     with connection.cursor() as cursor:
         for statement in _ORPHANS:
@@ -156,7 +186,7 @@ def _stored(publication: Publication, named: "_Named") -> dict[str, Any]:
     return {**{name: getattr(publication, name) for name in names}, **lists}
 
 
-def _queue_up() -> None:
+def queue_up() -> None:
     """Open readers' tables to this transaction, one publisher at a time.
 
     Publishers wait for each other, so that the feed's numbers grow in the order of commits. A trigger refuses
@@ -168,7 +198,15 @@ def _queue_up() -> None:
 
 def _write(approval: Decision, before: Publication | None) -> Publication:
     revision = Revision.objects.select_related("post").get(pk=approval.revision_id)
-    fields = compile_fields(revision, approval, first=_first_approval(revision))
+    date = review_by(revision, approval)
+    withheld = Oversight.objects.filter(post=revision.post_id, withhold_when_overdue=True).exists()
+    fields = compile_fields(
+        revision,
+        approval,
+        first=_first_approval(revision),
+        review_by=date,
+        withhold_at=date if withheld else None,
+    )
     publication = before or Publication(post_id=revision.post_id)
     for name, value in fields.items():
         setattr(publication, name, value)
@@ -183,11 +221,26 @@ def _first_approval(revision: Revision) -> datetime:
     return approvals.select_related("schedule").order_by("pk")[0].effective_at
 
 
-def compile_fields(revision: Revision, approval: Decision, *, first: datetime) -> dict[str, Any]:
+def review_by(revision: Revision, approval: Decision) -> datetime:
+    """So many days, as the policies say, after somebody last vouched for this content."""
+    verified = Verification.objects.filter(revision__post=revision.post_id, fingerprint=revision.fingerprint)
+    last = verified.aggregate(last=Max("at"))["last"]
+    vouched = max(last, approval.effective_at) if last else approval.effective_at
+    return vouched + timedelta(days=VerificationPolicy.objects.for_document(revision.document).days)
+
+
+def compile_fields(
+    revision: Revision,
+    approval: Decision,
+    *,
+    first: datetime,
+    review_by: datetime,
+    withhold_at: datetime | None = None,
+) -> dict[str, Any]:
     """Every column of the publication but the search column, as a pure function of what was approved."""
     document, post = revision.document, revision.post
     html = render(document.body, document.body_format).html
-    it = _Approved(document, post, revision, approval, first, html)
+    it = _Approved(document, post, revision, approval, first, review_by, html)
     shared = _shared(it)
     answers = {
         "detail_json": _json(_detail(it, shared)),
@@ -204,6 +257,8 @@ def compile_fields(revision: Revision, approval: Decision, *, first: datetime) -
         "version": revision.version,
         "published_at": approval.effective_at,
         "first_published_at": first,
+        "review_by": review_by,
+        "withhold_at": withhold_at,
         "html": html,
         **answers,
         "etag": hashlib.sha256("\n".join(answers.values()).encode()).hexdigest(),
@@ -231,6 +286,7 @@ class _Approved:
     revision: Revision
     approval: Decision
     first: datetime
+    review_by: datetime
     html: str
 
 
@@ -262,6 +318,7 @@ def _shared(it: _Approved) -> dict[str, Any]:
             "version": it.revision.version,
             "fingerprint": it.approval.fingerprint,
             "ai_involved": document.ai_involved,
+            "review_by": _day(it.review_by),
         },
     }
 
@@ -277,7 +334,7 @@ def _meta(it: _Approved, shared: dict[str, Any]) -> dict[str, Any]:
         "revision": {
             "status": "published",
             "version": it.revision.version,
-            "last_reviewed": it.approval.at.astimezone(UTC).date().isoformat(),
+            "last_reviewed": _day(it.approval.at),
         },
         "hash": it.revision.source_hash,
         "checklist": [item for checklist in document.checklists for item in checklist.items],
@@ -297,6 +354,7 @@ def _card(it: _Approved, shared: dict[str, Any]) -> dict[str, Any]:
         "ai_involved": document.ai_involved,
         "version": it.revision.version,
         "published_at": _moment(it.approval.effective_at),
+        "review_by": _day(it.review_by),
     }
 
 
@@ -337,6 +395,10 @@ def _address(slug: str) -> str:
 
 def _moment(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _day(at: datetime) -> str:
+    return at.astimezone(UTC).date().isoformat()
 
 
 def _json(data: dict[str, Any]) -> str:
@@ -405,6 +467,7 @@ def _list_revisions(publication: Publication) -> None:
             fingerprint=decision.fingerprint,
             approved_at=decision.at,
             document_json=_json(_readable(decision.revision)),
+            withhold_at=publication.withhold_at,
         )
         for decision in approvals
     ]
@@ -414,7 +477,9 @@ def _list_revisions(publication: Publication) -> None:
         rows,
         update_conflicts=True,
         unique_fields=["revision"],
-        update_fields=["post_slug", "number", "version", "fingerprint", "approved_at", "document_json"],
+        update_fields=[
+            *("post_slug", "number", "version", "fingerprint", "approved_at", "document_json", "withhold_at")
+        ],
     )
 
 
@@ -457,41 +522,70 @@ def _count(named: _Named, after: Publication | None) -> None:
 
 def _count_entities(keys: Iterable[str]) -> None:
     posts = _posts("entities", keys)
-    PublishedEntity.objects.filter(key__in=[key for key, number in posts.items() if not number]).delete()
+    PublishedEntity.objects.filter(key__in=[key for key, of in posts.items() if not of.number]).delete()
     rows = []
-    for key, number in posts.items():
+    for key, of in posts.items():
         kind, name = key.split(":", 1)
-        if number:
-            rows.append(PublishedEntity(key=key, type=kind, name=name, slug=entity_slug(name), posts=number))
+        if of.number:
+            rows.append(
+                PublishedEntity(
+                    key=key,
+                    type=kind,
+                    name=name,
+                    slug=entity_slug(name),
+                    posts=of.number,
+                    withhold_at=of.withhold_at,
+                )
+            )
     PublishedEntity.objects.bulk_create(
-        rows, update_conflicts=True, unique_fields=["key"], update_fields=["type", "name", "slug", "posts"]
+        rows,
+        update_conflicts=True,
+        unique_fields=["key"],
+        update_fields=["type", "name", "slug", "posts", "withhold_at"],
     )
 
 
 def _count_checklists(keys: Iterable[str], after: Publication | None) -> None:
     posts = _posts("checklists", keys)
-    PublishedChecklist.objects.filter(key__in=[key for key, number in posts.items() if not number]).delete()
+    PublishedChecklist.objects.filter(key__in=[key for key, of in posts.items() if not of.number]).delete()
     known = {checklist_key(c): c for c in after.revision.document.checklists} if after else {}
     PublishedChecklist.objects.bulk_create(
         [
-            PublishedChecklist(key=key, title=checklist.title, items=list(checklist.items), posts=posts[key])
+            PublishedChecklist(
+                key=key,
+                title=checklist.title,
+                items=list(checklist.items),
+                posts=posts[key].number,
+                withhold_at=posts[key].withhold_at,
+            )
             for key, checklist in known.items()
         ],
         update_conflicts=True,
         unique_fields=["key"],
-        update_fields=["title", "items", "posts"],
+        update_fields=["title", "items", "posts", "withhold_at"],
     )
-    for key, number in posts.items():
-        if number and key not in known:
-            PublishedChecklist.objects.filter(key=key).update(posts=number)
+    for key, of in posts.items():
+        if of.number and key not in known:
+            PublishedChecklist.objects.filter(key=key).update(posts=of.number, withhold_at=of.withhold_at)
 
 
-def _posts(column: str, keys: Iterable[str]) -> dict[str, int]:
-    """How many publications name each key, in one order for all."""
+class _Posts(NamedTuple):
+    """How many publications name something, and when the last of them is withheld, if all of them are."""
+
+    number: int
+    withhold_at: datetime | None
+
+
+def _posts(column: str, keys: Iterable[str]) -> dict[str, _Posts]:
+    """What publications name each key, in one order for all."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT key, (SELECT count(*) FROM kb_publication WHERE {column} @> ARRAY[key])"  # noqa: S608 (our own names)
-            " FROM unnest(%s::text[]) AS key",
+            f"""
+            SELECT key, number, CASE WHEN staying = 0 THEN last END FROM unnest(%s::text[]) AS key, LATERAL (
+                SELECT count(*) AS number, max(withhold_at) AS last,
+                       count(*) FILTER (WHERE withhold_at IS NULL) AS staying
+                  FROM kb_publication WHERE {column} @> ARRAY[key]) AS found
+            """,  # noqa: S608 (our own names)
             [sorted(keys)],
         )
-        return dict(cursor.fetchall())
+        return {key: _Posts(*found) for key, *found in cursor.fetchall()}

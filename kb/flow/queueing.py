@@ -23,13 +23,14 @@ from kb.models.waiting import CLAIM_LASTS
 
 DAY = 86_400  # seconds
 # A flag of this kind puts the post into the queue, whatever the state of its draft.
-CALLING = frozenset({"reader_report", "verification_overdue"})
+REPORTED, OVERDUE = "reader_report", "verification_overdue"
+CALLING = frozenset({REPORTED, OVERDUE})
 # What readers may come to harm by; the rest only asks for a look.
 POINTS = {
     "credential": 60,
     "removed_markup": 40,
-    "reader_report": 20,
-    "verification_overdue": 15,
+    REPORTED: 20,
+    OVERDUE: 15,
     "low_score": 10,
 }
 BLOCKING = 30  # for each open blocking flag, up to three

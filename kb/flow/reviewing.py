@@ -12,11 +12,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import transaction
+from django.db.models import Q
 
 from kb.choices import Severity, Verdict
 from kb.errors import InvalidDocument, Refused
-from kb.flow import criteria, permitting, publishing, queueing, scheduling
+from kb.flow import criteria, noticing, permitting, publishing, queueing, scheduling
 from kb.models import Decision, Flag, Post, Publication, Revision, Schedule
 
 REVIEW_REQUESTED = "review_requested"
@@ -122,7 +124,7 @@ def request_changes(
 
 @transaction.atomic
 def withdraw(post: Post, *, published: str | None = None, by: Any, at: datetime, comment: str) -> Decision:
-    """Take a published post away from readers; to come back it needs a new approval.
+    """Take a published post, or one that is withheld, from readers; to come back it needs a new approval.
 
     `published` is the fingerprint of what readers had when the page was opened. Raises Refused:
     `not_allowed`, `comment_missing`, `not_published` or `changed`.
@@ -130,19 +132,19 @@ def withdraw(post: Post, *, published: str | None = None, by: Any, at: datetime,
     permitting.require(by, "kb.publish_post")
     comment = _words(comment, f"Say why “{post}” is withdrawn.", "comment_missing")
     post = lock(post)
-    publication = Publication.objects.select_related("revision").filter(post=post).first()
-    if publication is None:
+    shown = publishing.approval_shown(post)
+    if shown is None:
         raise Refused(f"“{post}” is not published, so there is nothing to withdraw.", code="not_published")
-    if published is not None and published != publication.fingerprint:
+    if published is not None and published != shown.fingerprint:
         raise Refused(
-            f"Readers have another revision of “{post}” since you opened it: {publication.number}, "
-            f"v{publication.version}. Look at it and decide again.",
+            f"Readers have another revision of “{post}” since you opened it: {shown.revision.number}, "
+            f"v{shown.revision.version}. Look at it and decide again.",
             code="changed",
         )
     scheduling.lapse(post, by=by, at=at)
     decision = Decision.objects.create(
-        revision=publication.revision,
-        fingerprint=publication.fingerprint,
+        revision=shown.revision,
+        fingerprint=shown.fingerprint,
         verdict=Verdict.WITHDRAW,
         comment=comment,
         reviewer=by,
@@ -272,8 +274,19 @@ def close_flag(flag: Flag, *, sentence: str | None = None, by: Any, at: datetime
         )
     flag.closed_at, flag.closed_by, flag.closing_note = at, by, note
     flag.save(update_fields=["closed_at", "closed_by", "closing_note"])
+    _tell_reporters(flag, post)
     queueing.settle(post, by=by, at=at)
     return flag
+
+
+def _tell_reporters(flag: Flag, post: Post) -> None:
+    """Tell who reported it as a person; readers without a login are not known."""
+    if flag.code != queueing.REPORTED or flag.closed_at is None:
+        return
+    reported = {"reports__revision__post": post, "reports__at__gte": flag.raised_at}
+    for person in get_user_model().objects.filter(**reported).distinct():
+        sentence = f"What you reported about “{post}” is settled: {flag.closing_note}"
+        noticing.tell(person, sentence, post=post, by=flag.closed_by, at=flag.closed_at)
 
 
 @transaction.atomic
@@ -383,8 +396,11 @@ def _refuse_open_blocking(post: Post, seen: Revision) -> None:
 
 
 def _settle(decision: Decision) -> None:
-    """The decision itself answers flags that asked for it."""
-    Flag.objects.open().filter(revision=decision.revision_id, severity=Severity.ASKS).update(
+    """The decision itself answers flags that asked for it; an approval vouches anew for what was overdue."""
+    answered = Q(severity=Severity.ASKS)
+    if decision.verdict == Verdict.APPROVE:
+        answered |= Q(code=queueing.OVERDUE)
+    Flag.objects.open().filter(answered, revision=decision.revision_id).update(
         closed_at=decision.at, closed_by=decision.reviewer, settled_by=decision
     )
 

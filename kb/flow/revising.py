@@ -369,12 +369,18 @@ def _freeze(post: Post, document: Document, version: str, frozen: Frozen) -> Rev
         scheduling.lapse(post, by=frozen.author, at=frozen.at)
     post.head, post.edited_by = revision, frozen.author
     post.save(update_fields=["head", "edited_by"])
-    Likeness.objects.update_or_create(
-        post=post, defaults={"fingerprint": revision.fingerprint, "bands": likeness.bands(document)}
-    )
+    note_likeness(post)
     flagging.run(revision, at=frozen.at)
     queueing.settle(post, by=frozen.author, at=frozen.at)
     return revision
+
+
+def note_likeness(post: Post) -> Likeness:
+    """Keep the hashes of the newest revision by which near duplicates are found."""
+    newest = head(post)
+    hashed = {"fingerprint": newest.fingerprint, "bands": likeness.bands(newest.document)}
+    row, _ = Likeness.objects.update_or_create(post=post, defaults=hashed)
+    return row
 
 
 def _insert_revision(post: Post, document: Document, version: str, frozen: Frozen) -> Revision:

@@ -12,7 +12,7 @@ from kb.models.publication import (
     PublishedRevision,
 )
 from kb.models.revision import Decision, Flag, Revision, SourceRecord
-from kb.models.verification import Oversight, Report, Verification, VerificationPolicy
+from kb.models.verification import Oversight, Report, Upkeep, Verification, VerificationPolicy
 from kb.models.waiting import Notice, QueueItem, SavedFilter, WorkingCopy
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Schedule",
     "SourceRecord",
     "Tick",
+    "Upkeep",
     "Verification",
     "VerificationPolicy",
     "WorkingCopy",

@@ -9,6 +9,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchQuery, SearchVectorField
 from django.db import models
+from django.db.models.functions import Now
 from django.urls import reverse
 
 from kb.choices import ChangeKind
@@ -19,6 +20,20 @@ class ReadingManager(models.Manager):
 
     def get_queryset(self) -> models.QuerySet:
         return super().get_queryset().using("reading")
+
+
+class PresentManager(ReadingManager):
+    """Without what is withheld from some moment on, once that moment has come: nobody need act for that."""
+
+    def get_queryset(self) -> models.QuerySet:
+        present = models.Q(withhold_at__isnull=True) | models.Q(withhold_at__gt=Now())
+        return super().get_queryset().filter(present)
+
+
+def _withhold_at() -> models.DateTimeField:
+    return models.DateTimeField(
+        null=True, help_text="From when readers no longer get it, unless somebody verifies it before."
+    )
 
 
 class PublicationQuerySet(models.QuerySet["Publication"]):
@@ -50,9 +65,7 @@ class Publication(models.Model):
     review_by = models.DateTimeField(
         null=True, db_index=True, help_text="By when somebody verifies it; None: compiled by an older kb."
     )
-    withhold_at = models.DateTimeField(
-        null=True, help_text="From when readers no longer get it, unless somebody verifies it before."
-    )
+    withhold_at = _withhold_at()
 
     # Ready to send.
     html = models.TextField()
@@ -80,13 +93,18 @@ class Publication(models.Model):
     search = SearchVectorField()
 
     objects = models.Manager.from_queryset(PublicationQuerySet)()
-    reading = ReadingManager.from_queryset(PublicationQuerySet)()
+    reading = PresentManager.from_queryset(PublicationQuerySet)()
 
     class Meta:
         ordering = ["-published_at", "-id"]
         indexes = [
             models.Index(fields=["-published_at", "-id"], name="kb_publication_newest"),
             models.Index(fields=["topic", "-published_at", "-id"], name="kb_publication_by_topic"),
+            models.Index(
+                fields=["withhold_at"],
+                condition=models.Q(withhold_at__isnull=False),
+                name="kb_publications_to_withhold",
+            ),
             GinIndex(fields=["stack"], name="kb_publication_by_stack"),
             GinIndex(fields=["tools"], name="kb_publication_by_tool"),
             GinIndex(fields=["entities"], name="kb_publication_by_entity"),
@@ -113,9 +131,10 @@ class PublishedRevision(models.Model):
     fingerprint = models.CharField(max_length=64)
     approved_at = models.DateTimeField()
     document_json = models.TextField(help_text="The Document with all its fields.")
+    withhold_at = _withhold_at()
 
     objects = models.Manager()
-    reading = ReadingManager()
+    reading = PresentManager()
 
     class Meta:
         ordering = ["post_slug", "-number"]
@@ -139,9 +158,10 @@ class PublishedEntity(models.Model):
     name = models.CharField(max_length=500)
     slug = models.CharField(max_length=100, help_text="Part of the address, unique within the type.")
     posts = models.PositiveIntegerField(help_text="How many publications name it.")
+    withhold_at = _withhold_at()
 
     objects = models.Manager()
-    reading = ReadingManager()
+    reading = PresentManager()
 
     class Meta:
         ordering = ["type", "name"]
@@ -165,9 +185,10 @@ class PublishedChecklist(models.Model):
     title = models.CharField(max_length=500, blank=True)
     items = ArrayField(models.TextField())
     posts = models.PositiveIntegerField(help_text="How many publications carry it.")
+    withhold_at = _withhold_at()
 
     objects = models.Manager()
-    reading = ReadingManager()
+    reading = PresentManager()
 
     class Meta:
         ordering = ["title", "key"]

@@ -4,8 +4,10 @@ from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.db.models import Q
 
 from kb.choices import ReportKind
+from kb.document import Document
 from kb.models.post import Post
 from kb.models.revision import Flag, Revision
 
@@ -32,6 +34,19 @@ class Verification(models.Model):
         return f"Verified by {self.by}"
 
 
+class VerificationPolicyQuerySet(models.QuerySet["VerificationPolicy"]):
+    def for_document(self, document: Document) -> "VerificationPolicy":
+        """The one that counts: the longest topic, else the type with the fewest days, else KB_VERIFY_DAYS."""
+        topic, types = document.topic.casefold(), {entity.type for entity in document.entities}
+        found: list[VerificationPolicy] = list(self)
+        by_topic = [one for one in found if one.topic and topic.startswith(one.topic.casefold())]
+        if by_topic:
+            return max(by_topic, key=lambda policy: len(policy.topic))
+        by_type = [one for one in found if one.entity_type in types]
+        default = VerificationPolicy(days=settings.KB_VERIFY_DAYS)
+        return min(by_type, key=lambda policy: policy.days, default=default)
+
+
 class VerificationPolicy(models.Model):
     """How often posts of a topic, or about entities of a type, are verified, and by whom."""
 
@@ -47,6 +62,8 @@ class VerificationPolicy(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     group = models.ForeignKey(Group, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+
+    objects = VerificationPolicyQuerySet.as_manager()
 
     class Meta:
         ordering = ["topic", "entity_type"]
@@ -114,3 +131,20 @@ class Oversight(models.Model):
 
     def __str__(self) -> str:
         return f"Oversight of {self.post}"
+
+
+class Upkeep(models.Model):
+    """The one row that says when upkeep last ran, and how far it is with the dates of publications."""
+
+    ran_at = models.DateTimeField()
+    rules = models.CharField(max_length=64, help_text="Hash of the policies that publications follow.")
+    done_to = models.BigIntegerField(
+        null=True, help_text="Publications up to this one follow them; None: all of them."
+    )
+
+    class Meta:
+        verbose_name_plural = "upkeep"
+        constraints = [models.CheckConstraint(condition=Q(pk=1), name="kb_upkeep_is_one_row")]
+
+    def __str__(self) -> str:
+        return f"Upkeep of {self.ran_at:%Y-%m-%d %H:%M}"
