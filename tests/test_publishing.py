@@ -144,6 +144,7 @@ def test_all_answers_hold_the_approved_content(make_post: MakePost, publish: Pub
             "version": "0.1.0",
             "fingerprint": fingerprint,
             "ai_involved": True,
+            "review_by": "2027-02-21",
         },
     }
     assert json.loads(publication.detail_json) == {
@@ -186,6 +187,7 @@ def test_all_answers_hold_the_approved_content(make_post: MakePost, publish: Pub
         "ai_involved": True,
         "version": "0.1.0",
         "published_at": moment,
+        "review_by": "2027-02-21",
     }
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -102,7 +103,12 @@ def test_a_note_travels_from_its_source_file_to_the_meta_json(
     assert (decision.reviewer.username, decision.fingerprint) == ("reviewer", head.fingerprint)
 
     expected = json.loads((DATA / "way" / f"{name}.json").read_text(encoding="utf-8"))
-    expected["review"] |= {"at": _moment(decision), "fingerprint": head.fingerprint}
+    review_by = (decision.at + timedelta(days=90)).date().isoformat()
+    expected["review"] |= {
+        "at": _moment(decision),
+        "fingerprint": head.fingerprint,
+        "review_by": review_by,
+    }
     expected["revision"]["last_reviewed"] = decision.at.date().isoformat()
     assert meta(post) == (200, expected)
     assert Publication.objects.get().fingerprint == head.fingerprint

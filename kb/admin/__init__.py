@@ -2,6 +2,6 @@
 
 from django.contrib import admin
 
-from kb.admin import entities, posts, records, site  # noqa: F401  (they register themselves)
+from kb.admin import entities, posts, records, site, verification  # noqa: F401  (they register themselves)
 
 site.dress(admin.site)

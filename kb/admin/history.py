@@ -49,7 +49,7 @@ def revision(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 
     `?view=` says how: unified, split or rendered. The address can be shared.
     """
-    post = get_object_or_404(Post.objects.select_related("head", "publication"), pk=pk)
+    post = get_object_or_404(Post.objects.select_related("head", "publication", "oversight"), pk=pk)
     found = get_object_or_404(post.revisions.select_related("author", "parent", "import_run"), number=number)
     other = _other(request, post, found)
     return render(
@@ -157,7 +157,7 @@ class RestoreForm(forms.Form):
 @permission_required(["kb.view_post", "kb.change_post"], raise_exception=True)
 def restore(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """Ask for confirmation and a reason, then make an old revision's content the working draft again."""
-    post = get_object_or_404(Post.objects.select_related("head", "publication"), pk=pk)
+    post = get_object_or_404(Post.objects.select_related("head", "publication", "oversight"), pk=pk)
     old = get_object_or_404(post.revisions.all(), number=number)
     form = RestoreForm(request.POST or None, initial={"base_number": post.head.number})
     status = 200

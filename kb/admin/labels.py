@@ -8,7 +8,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
-from kb.choices import Severity, State
+from kb.choices import Severity, State, Truth
+from kb.flow import verifying
 from kb.models import Flag, Post, Publication
 
 KIND_OF_STATE = {
@@ -35,12 +36,42 @@ def publication_of(post: Post) -> Publication | None:
 
 
 def states(post: Post) -> SafeString:
-    """Both labels of a post: what readers have, and what is going on."""
+    """The labels of a post: what readers have, whether it is due for verification, and what is going on."""
+    found = [*_of_readers(post), label(post.get_state_display(), KIND_OF_STATE[State(post.state)])]
+    return format_html_join(" ", "{}", ((one,) for one in found))
+
+
+def _of_readers(post: Post) -> list[SafeString]:
     publication = publication_of(post)
-    readers = (
-        label(f"Published v{publication.version}", "published") if publication else label("Not published")
+    if publication is None:
+        return [label("Withheld", "blocking") if _is_withheld(post) else label("Not published")]
+    due = truth(publication.review_by, timezone.now()) if publication.review_by else ""
+    return [label(f"Published v{publication.version}", "published"), *([due] if due else [])]
+
+
+def _is_withheld(post: Post) -> bool:
+    """Whether readers lost it; asked only where the caller fetched it along, for lists show many posts."""
+    fetched = type(post).oversight.is_cached(post)
+    return bool(fetched and getattr(post, "oversight", None) and post.oversight.withheld_at)
+
+
+def truth(review_by: datetime, at: datetime) -> SafeString | str:
+    """A label for what is due or overdue; nothing for what is fresh."""
+    found = verifying.truth(review_by, at)
+    kind = {Truth.DUE: "advisory", Truth.OVERDUE: "blocking"}.get(found)
+    return label(found.label, kind) if kind else ""
+
+
+def day(at: datetime) -> SafeString:
+    """A moment to come, as its day."""
+    local = timezone.localtime(at)
+    words = date_format(local, "j F Y")
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        local.isoformat(),
+        date_format(local, "j F Y, H:i:s T"),
+        words,
     )
-    return format_html("{} {}", readers, label(post.get_state_display(), KIND_OF_STATE[State(post.state)]))
 
 
 def flags(found: list[Flag]) -> SafeString:

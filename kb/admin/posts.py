@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from kb.admin import conflict, editing, filters, history, labels, review
+from kb.admin import conflict, editing, filters, history, labels, review, verification
 from kb.admin.forms import PostForms
 from kb.admin.resume import resumable
 from kb.admin.site import ListAdmin
@@ -117,7 +117,7 @@ class PostAdmin(ListAdmin):
     # --- List ---
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Post]:
-        return super().get_queryset(request).select_related("head", "publication")
+        return super().get_queryset(request).select_related("head", "publication", "oversight")
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         changes = super().get_changelist_instance(request)
@@ -181,6 +181,7 @@ class PostAdmin(ListAdmin):
             ("<int:pk>/history/<int:number>/diff/<int:other>/", history.compared, "diff"),
             ("<int:pk>/history/<int:number>/restore/", history.restore, "restore"),
             *editing.ROUTES,
+            *verification.ROUTES,
         )
         return [
             *(

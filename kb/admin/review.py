@@ -181,7 +181,10 @@ def _act(
 
 def _post(pk: int) -> Post:
     return get_object_or_404(
-        Post.objects.select_related("head__author", "head__parent", "head__import_run", "publication"), pk=pk
+        Post.objects.select_related(
+            "head__author", "head__parent", "head__import_run", "publication", "oversight"
+        ),
+        pk=pk,
     )
 
 

@@ -15,7 +15,17 @@ from kb.models import Post
 
 Context = dict[str, Any]
 View = Callable[..., HttpResponse]
-ORDER = ("Post", "Entity", "Flag", "Decision", "Revision", "ImportRun", "Receipt")
+ORDER = (
+    "Post",
+    "Entity",
+    "Flag",
+    "Decision",
+    "Revision",
+    "Report",
+    "VerificationPolicy",
+    "ImportRun",
+    "Receipt",
+)
 
 
 class ListAdmin(admin.ModelAdmin):

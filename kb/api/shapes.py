@@ -5,11 +5,11 @@ tests/test_api_schema.py holds real answers against these shapes.
 
 from datetime import UTC, datetime
 
-from rest_framework import serializers
 from rest_framework.serializers import (
     BooleanField,
     CharField,
     ChoiceField,
+    DateField,
     DateTimeField,
     DictField,
     IntegerField,
@@ -23,6 +23,9 @@ from kb.choices import BodyFormat, ChangeKind, Difficulty
 # The Document describes itself; kb.api.schema puts it among the components.
 DOCUMENT = {"$ref": "#/components/schemas/Document"}
 JSON_SCHEMA = {"type": "object", "description": "A JSON Schema, draft 2020-12.", "additionalProperties": True}
+
+
+REVIEW_BY = "By when a person verifies again that it is true; from the day after, that is overdue."
 
 
 def moment(at: datetime) -> str:
@@ -122,6 +125,7 @@ class Card(Serializer):
     ai_involved = BooleanField()
     version = CharField()
     published_at = DateTimeField()
+    review_by = DateField(help_text=REVIEW_BY)
 
 
 class OutlinePoint(Serializer):
@@ -161,6 +165,7 @@ class Review(Serializer):
     version = CharField()
     fingerprint = CharField(help_text="SHA-256 of the Document.")
     ai_involved = BooleanField()
+    review_by = DateField(help_text=REVIEW_BY)
 
 
 class PostLinks(Serializer):
@@ -206,7 +211,7 @@ class Post(Serializer):
 class MetaRevision(Serializer):
     status = CharField()
     version = CharField()
-    last_reviewed = serializers.DateField(allow_null=True)
+    last_reviewed = DateField(allow_null=True)
 
 
 class Meta(Serializer):

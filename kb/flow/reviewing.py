@@ -19,7 +19,7 @@ from django.db.models import Q
 from kb.choices import Severity, Verdict
 from kb.errors import InvalidDocument, Refused
 from kb.flow import criteria, noticing, permitting, publishing, queueing, scheduling
-from kb.models import Decision, Flag, Post, Publication, Revision, Schedule
+from kb.models import Decision, Flag, Post, Revision, Schedule
 
 REVIEW_REQUESTED = "review_requested"
 UNDO_LASTS = timedelta(seconds=30)

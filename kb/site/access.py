@@ -3,23 +3,24 @@
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods
 
 from config import errors
 
 View = Callable[..., HttpResponse]
 
 
-def for_readers(view: View) -> View:
+def for_readers(view: View, methods: tuple[str, ...] = ("GET", "HEAD")) -> View:
     """Ask for a login before anything is looked up, so that what exists and what does not answer alike."""
 
-    @require_safe
+    @require_http_methods(methods)
     @wraps(view)
     def page(request: HttpRequest, **place: str) -> HttpResponse:
         if settings.KB_READ_ACCESS != "public" and not request.user.is_authenticated:
@@ -35,6 +36,26 @@ def for_readers(view: View) -> View:
         return response
 
     return page
+
+
+def for_reporters(view: View) -> View:
+    """A readers' page with a form that they may send back."""
+    return for_readers(view, ("GET", "HEAD", "POST"))
+
+
+def sender(request: HttpRequest) -> str:
+    """Where a request came from: an address, of IPv6 the network, for one reader has a whole one of these."""
+    given = request.META.get("REMOTE_ADDR", "")
+    if settings.TRUST_FORWARDED_FOR:
+        # The last one is the proxy's own word; those before it anybody can make up.
+        given = request.headers.get("X-Forwarded-For", given).rpartition(",")[2].strip()
+    try:
+        address = ip_address(given)
+    except ValueError:
+        return "unknown"
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
+    return str(address)
 
 
 def refuse_hidden(name: str, text: str, longest: int) -> str:

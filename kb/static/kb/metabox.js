@@ -91,6 +91,7 @@ svg { inline-size: 16px; block-size: 16px; flex: none; fill: none; stroke: curre
 .review.unreviewed svg { color: var(--_warn); }
 .review > :not(svg) { grid-column: 2; }
 .review > svg + * { font-weight: 600; }
+.overdue { color: var(--_danger); font-weight: 600; }
 time[title] { text-decoration: underline dotted; text-decoration-thickness: 1px; text-underline-offset: 3px; }
 .chips { display: flex; flex-wrap: wrap; gap: 4px; }
 .chip, .label { padding: 1px 8px; border: 1px solid var(--_line); border-radius: var(--_radius); font-size: 12px;
@@ -460,7 +461,7 @@ class KbMetaBox extends HTMLElement {
 
   #review(meta) {
     if (!isObject(meta.review)) return null;
-    const { reviewed, at, version, ai_involved: ai } = meta.review;
+    const { reviewed, at, version, ai_involved: ai, review_by: until } = meta.review;
     const yes = reviewed === true;
     const when = yes ? this.#moment(at) : null;
     const name = yes ? asText(version) : "";
@@ -474,7 +475,18 @@ class KbMetaBox extends HTMLElement {
       make("p", {}, yes ? "Reviewed by a person" : "Not reviewed"),
       make("p", {}, text.filter(Boolean)),
       isTrue(ai) ? make("p", { part: "label" }, "AI was involved") : null,
+      yes ? this.#until(until) : null,
     );
+  }
+
+  /** By when somebody vouches for it anew. Days are those of UTC on both sides, whatever the reader's clock shows. */
+  #until(value) {
+    const day = this.#day(value);
+    if (!(day instanceof Node)) return null;
+    const overdue = day.dateTime < new Date().toISOString().slice(0, 10);
+    return overdue
+      ? make("p", { class: "overdue" }, "Verification overdue: due by ", day)
+      : make("p", { class: "muted" }, "Review by ", day);
   }
 
   #summary(meta) {
