@@ -16,7 +16,7 @@ from django.core.management import call_command
 
 from kb.choices import Severity, State
 from kb.document import Document
-from kb.flow import reviewing, revising
+from kb.flow import publishing, reporting, reviewing, revising, verifying
 from kb.models import Entity, ImportRun, Post, Receipt
 from kb.sources import Record, jsonl
 from tests.conftest import make_groups
@@ -252,6 +252,39 @@ class World:
         comment = self.words.new(f"{slug}, why withdrawn")
         reviewing.withdraw(self.post(slug), by=self.reviewer, at=self.later(), comment=comment)
 
+    def withhold(self, slug: str, *, upkept: bool) -> None:
+        """Publish a post full of canaries whose verification is overdue for years and that is withheld so."""
+        revising.import_new(record(self.words, slug, full(self.words, slug)), run=self.run, at=self.later())
+        self.approve(slug)
+        post = self.post(slug)
+        verifying.set_withholding(post, on=True, by=self.reviewer, at=self.later())
+        self.verify(slug)
+        if upkept:
+            overdue = self.at + timedelta(days=91)
+            verifying.flag_overdue(post, at=overdue)
+            verifying.withhold(post, at=overdue)
+
+    def verify(self, slug: str) -> None:
+        approval = publishing.approval_shown(self.post(slug))
+        assert approval
+        verifying.verify(
+            self.post(slug),
+            published=approval.fingerprint,
+            checked=self.words.new(f"{slug}, what was checked"),
+            evidence=f"https://example.com/{self.words.new(f'{slug}, evidence')}",
+            by=self.reviewer,
+            at=self.later(),
+        )
+
+    def report(self, slug: str) -> None:
+        reporting.report(
+            slug,
+            kind="wrong",
+            sentence=self.words.new(f"{slug}, what a reader reports"),
+            sender=self.words.new("address of a reader"),
+            at=self.later(),
+        )
+
     # --- What happens, in this order ---
     def publish_what_readers_have(self) -> None:
         """Posts without a canary, some of which get drafts later; and one full of them, withdrawn again."""
@@ -266,6 +299,8 @@ class World:
         )
         self.approve("gone")
         self.withdraw("gone")
+        self.withhold("retracted", upkept=True)
+        self.withhold("withheld", upkept=False)
         call_command("rebuild_publications", verbosity=0)
 
     def write_drafts(self) -> None:
@@ -275,6 +310,8 @@ class World:
                 revising.import_new(story.first, run=self.run, at=self.later())
             self.save(story, story.last)
             story.act(self, story)
+            if not story.is_hidden:
+                self.report(story.slug)
         for entity in Entity.objects.all():
             entity.aliases = [self.words.new(f"alias of {entity}")]
             entity.save()
@@ -289,6 +326,7 @@ class World:
             self.approve(story.slug)
 
     def withdraw_everything(self) -> None:
+        verifying.withhold(self.post("withheld"), at=self.later())
         for story in self.stories:
             self.withdraw(story.slug)
 

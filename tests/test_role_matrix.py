@@ -29,8 +29,18 @@ from django.urls import Resolver404, URLPattern, URLResolver, get_resolver, reso
 
 from kb.choices import Severity
 from kb.document import Checklist, Document
-from kb.flow import publishing, reviewing, revising
-from kb.models import Decision, Entity, Flag, ImportRun, Post, Publication, Receipt
+from kb.flow import publishing, reporting, reviewing, revising
+from kb.models import (
+    Decision,
+    Entity,
+    Flag,
+    ImportRun,
+    Post,
+    Publication,
+    Receipt,
+    Report,
+    VerificationPolicy,
+)
 from tests.conftest import empty_the_tables, make_groups
 from tests.forms import Form, what_is_seen
 
@@ -124,6 +134,8 @@ def make_world() -> SimpleNamespace:
             "/admin/kb/revision/": post.head.pk,
             "/admin/kb/flag/": flag.pk,
             "/admin/kb/decision/": Decision.objects.get().pk,
+            "/admin/kb/report/": _report(post).pk,
+            "/admin/kb/verificationpolicy/": VerificationPolicy.objects.create(topic="unused", days=9).pk,
             "/admin/auth/user/": User.objects.create_user("somebody", password="pw").pk,
             "/admin/auth/group/": Group.objects.create(name="Nobody yet").pk,
         },
@@ -137,6 +149,10 @@ def make_world() -> SimpleNamespace:
             "/entities/<str:type>/<str:slug>/": "/entities/stack/python/",
         },
     )
+
+
+def _report(post: Post) -> Report:
+    return reporting.report(post.slug, kind="wrong", sentence="No.", sender="192.0.2.7", at=NOW)
 
 
 def _staff(name: str, group: str) -> User:
@@ -199,6 +215,14 @@ def filled(world: SimpleNamespace) -> dict[str, dict[str, Any]]:
             "published": Publication.objects.get(post=world.post).fingerprint,
             "comment": "Outdated.",
         },
+        "/admin/kb/post/<int:pk>/verify/still-true/": {
+            "published": Publication.objects.get(post=world.post).fingerprint,
+            "checked": "Ran it.",
+        },
+        "/admin/kb/post/<int:pk>/verify/withholding/": {"on": "1"},
+        "/admin/kb/verificationpolicy/add/": {"topic": "databases", "days": 30},
+        "/admin/kb/verificationpolicy/<path:object_id>/change/": {"topic": "databases", "days": 30},
+        "/posts/<slug:slug>/report/": {"kind": "wrong", "sentence": "No."},
         "/admin/kb/post/": {"action": "ask_for_review", "_selected_action": world.post.pk},
         "/admin/kb/post/add/": {**form("add"), "title": "Another note"},
         "/admin/kb/post/<path:object_id>/change/": form("change", world.post.pk),
@@ -424,6 +448,7 @@ def test_each_role_does_what_its_rights_say_and_no_more(seen: Walk) -> None:
     }
     acts = ("approve", "request-changes", "raise-flag", "close-flag/<int:flag>", "withdraw")
     deciding = {f"{post}<int:pk>/review/{act}/" for act in acts}
+    deciding |= {f"{post}<int:pk>/verify/{act}/" for act in ("still-true", "withholding")}
     administering = {
         "/admin/kb/entity/<path:object_id>/delete/",
         "/admin/auth/user/",
@@ -433,16 +458,21 @@ def test_each_role_does_what_its_rights_say_and_no_more(seen: Walk) -> None:
             for model in ("user", "group")
             for act in ("add", "<path:object_id>/change", "<path:object_id>/delete")
         ),
+        *(
+            f"/admin/kb/verificationpolicy/{act}/"
+            for act in ("add", "<path:object_id>/change", "<path:object_id>/delete")
+        ),
     }
+    reported = {"/posts/<slug:slug>/report/"}
 
     done = {who: {ask.route for ask in did(seen, who) if ask.method == "POST+"} for who in ROLES}
 
     assert done == {
-        "anonymous": {"/admin/login/", "/login/"},
-        "stranger": {"/admin/login/", "/login/"},
-        "editor": account | writing,
-        "reviewer": account | writing | deciding,
-        "administrator": account | writing | deciding | administering,
+        "anonymous": {"/admin/login/", "/login/"} | reported,
+        "stranger": {"/admin/login/", "/login/"} | reported,
+        "editor": account | reported | writing,
+        "reviewer": account | reported | writing | deciding,
+        "administrator": account | reported | writing | deciding | administering,
     }
 
 

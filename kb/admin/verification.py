@@ -8,7 +8,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
 from django.contrib.auth.decorators import permission_required
 from django.contrib.postgres.expressions import ArraySubquery
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -87,7 +87,10 @@ def verify(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @permission_required(["kb.view_post", "kb.publish_post"], raise_exception=True)
 def withholding(request: HttpRequest, pk: int) -> HttpResponse:
-    post, on = _post(pk), "on" in request.POST
+    choice = request.POST.get("on")
+    if choice not in {"1", "0"}:
+        raise BadRequest("Nothing was chosen: go back and choose again.")
+    post, on = _post(pk), choice == "1"
     verifying.set_withholding(post, on=on, by=request.user, at=timezone.now())
     done = "Readers lose this post while its verification is overdue." if on else "Readers keep this post."
     messages.success(request, done)

@@ -12,9 +12,9 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from kb.choices import Outcome, Severity
+from kb.choices import Outcome, ReportKind, Severity
 from kb.document import Document
-from kb.flow import publishing, reviewing, revising
+from kb.flow import publishing, reporting, reviewing, revising, verifying
 from kb.flow.revising import ChangeNote
 from kb.models import (
     Comment,
@@ -159,6 +159,20 @@ def _write_shorter(note: Note, cast: Cast, run: ImportRun, at: datetime) -> Post
     return _create(note, shorter(note.record.document), cast, at)
 
 
+def _write_for_due(note: Note, cast: Cast, run: ImportRun, at: datetime) -> Post:
+    return _write_before(note, cast, run.started_at, verifying.DUE_WITHIN / 2)
+
+
+def _write_for_overdue(note: Note, cast: Cast, run: ImportRun, at: datetime) -> Post:
+    return _write_before(note, cast, run.started_at, -verifying.DUE_WITHIN)
+
+
+def _write_before(note: Note, cast: Cast, now: datetime, left: timedelta) -> Post:
+    """So long ago that, approved and forgotten, it has about this much time left until its verification."""
+    days = verifying.policy_for(note.record.document).days
+    return _create(note, note.record.document, cast, now - timedelta(days=days) + left)
+
+
 def _create(note: Note, document: Document, cast: Cast, at: datetime) -> Post:
     return revising.create(
         document,
@@ -210,6 +224,28 @@ def _asked(scene: Scene) -> None:
 def _published(scene: Scene) -> None:
     scene.ask()
     scene.approve()
+
+
+def _long_published(scene: Scene) -> None:
+    """Everything happened back then; nobody verified it since."""
+    scene.at = scene.head().created_at
+    _published(scene)
+
+
+def _overdue(scene: Scene) -> None:
+    _long_published(scene)
+    verifying.flag_overdue(scene.post, at=scene.run.started_at - _STEP)
+
+
+def _reported(scene: Scene) -> None:
+    _published(scene)
+    reporting.report(
+        scene.post.slug,
+        kind=ReportKind.OUTDATED,
+        sentence="The second example is not needed any more: the newest release does it by itself.",
+        sender="demo content",
+        at=scene.later(),
+    )
 
 
 def _updated(scene: Scene) -> None:
@@ -312,6 +348,9 @@ STORIES: dict[str, tuple[Begin, Callable[[Scene], None]]] = {
     "imported": (_import, _rest),
     "asked": (_write, _asked),
     "published": (_write, _published),
+    "due": (_write_for_due, _long_published),
+    "overdue": (_write_for_overdue, _overdue),
+    "reported": (_write, _reported),
     "updated": (_write_shorter, _updated),
     "edited_since": (_write_shorter, _edited_since),
     "waiting_again": (_write_shorter, _waiting_again),

@@ -59,12 +59,11 @@ def verify(
     `published` is the fingerprint that was seen. Raises Refused: `not_allowed`, `not_published`, `changed`,
     `text_missing`, `too_long` or `bad_link`.
     """
-    post = lock(post)
-    approval = publishing.approval_shown(post)
-    if approval is None:
-        raise Refused(f"“{post}” is not published, so there is nothing to verify.", code="not_published")
-    if not may_verify(by, policy_for(approval.revision.document)):
+    # Before the lock: who may not keeps nobody waiting.
+    if not may_verify(by, policy_for(_approval_shown(post).revision.document)):
         permitting.require(by, "kb.verify_post")
+    post = lock(post)
+    approval = _approval_shown(post)
     if published != approval.fingerprint:
         raise Refused(
             f"Readers have another revision of “{post}” since you opened it: {approval.revision.number}, "
@@ -83,6 +82,13 @@ def verify(
     _renew(post, approval, at=at)
     queueing.settle(post, by=by, at=at)
     return verification
+
+
+def _approval_shown(post: Post) -> Decision:
+    approval = publishing.approval_shown(post)
+    if approval is None:
+        raise Refused(f"“{post}” is not published, so there is nothing to verify.", code="not_published")
+    return approval
 
 
 def _checked(text: str, post: Post) -> str:

@@ -37,6 +37,7 @@ GROUPS = {"editor": "Editors", "reviewer": "Reviewers", "administrator": "Admini
 THREADS = 4
 PATIENCE_SECONDS = 60
 STOPPING_SECONDS = 10
+UPKEEP_SECONDS = 30  # from one run of upkeep to the next
 
 
 class Stopped(BaseException):
@@ -123,11 +124,17 @@ class Command(BaseCommand):
         server = subprocess.Popen(  # noqa: S603  (fixed words and a number)
             server_command(number), cwd=PROJECT, env=environment(), start_new_session=True
         )
+        upkeep = None
         try:
             wait_until_it_answers(server, number)
+            upkeep = subprocess.Popen(  # noqa: S603  (fixed words)
+                upkeep_command(), cwd=PROJECT, env=environment(), start_new_session=True
+            )
             self._say(self._welcome(number))
             server.wait()
         finally:
+            if upkeep:
+                stop(upkeep)
             stop(server)
         raise CommandError(
             f"The server ended by itself with status {server.returncode}; its last lines say why."
@@ -252,6 +259,11 @@ def server_command(number: int) -> list[str]:
     return [sys.executable, "-m", "granian", *words, "config.wsgi:application"]
 
 
+def upkeep_command() -> list[str]:
+    """What publishes, flags and withholds in time, beside the server."""
+    return [sys.executable, str(PROJECT / "manage.py"), "upkeep", "--every", str(UPKEEP_SECONDS)]
+
+
 def environment() -> dict[str, str]:
     # Whole: the server works in the project's folder, where a relative path would lead elsewhere.
     return {**os.environ, "KB_DATA_DIR": str(Path(settings.KB_DATA_DIR).absolute())}
@@ -283,7 +295,7 @@ def answers(number: int) -> bool:
 
 
 def stop(server: "subprocess.Popen[bytes]") -> None:
-    """End the server and its worker; they get some seconds to finish what they answer."""
+    """End the server and its worker, or upkeep; they get some seconds to finish what they do."""
     if server.poll() is not None:
         return
     server.terminate()

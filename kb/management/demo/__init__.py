@@ -23,13 +23,20 @@ PAGE = FOLDER / "page.txt"  # in the shape of the format alphanode
 WORDS_A_MINUTE = 70  # commands and lists are read slowly
 SHOWN_FIRST = "page-with-a-cursor"  # a published note, whose meta JSON quickstart offers to fetch
 PAGE_ID = "alphanode-demo-page"
+LONG_AGO = ("overdue", "due")  # stories that begin before all others
 
 
 def notes() -> list[Note]:
     """All demo notes in a fixed order that mixes topics and kinds; the page comes last, as the newest."""
     found = [*_written(), *_from_patterns()]
-    found.sort(key=lambda note: hashlib.sha256(note.record.source_id.encode()).digest())
+    found.sort(key=_place)
     return [*found, Note(_page(), "imported")]
+
+
+def _place(note: Note) -> tuple[int, bytes]:
+    """Those that were published long ago come first, the oldest of them before the others."""
+    age = LONG_AGO.index(note.story) if note.story in LONG_AGO else len(LONG_AGO)
+    return age, hashlib.sha256(note.record.source_id.encode()).digest()
 
 
 def _written() -> Iterator[Note]:
