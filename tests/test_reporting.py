@@ -232,7 +232,7 @@ class TestDoor:
 
         text = response.content.decode()
         assert response.status_code == 400
-        assert "Choose one of these." in text
+        assert "Choose what is the matter" in text
         assert "Say in a sentence" in text
         assert client.post("/posts/pool/report/", {**FORM, "sentence": "x" * 2_001}).status_code == 400
         assert client.post("/posts/pool/report/", {**FORM, "sentence": "a\x00b"}).status_code == 400

@@ -206,7 +206,7 @@ class PolicyForm(forms.ModelForm):
         """How many published posts it is about, once somebody asked for that."""
         if "_preview" not in self.data or self.errors:
             return ""
-        return f"{counted(self.instance)} of those that are published. Nothing is saved yet."
+        return f"This is about {counted(self.instance)} that readers have. Nothing is saved yet."
 
 
 def touched(policy: VerificationPolicy) -> QuerySet[Publication]:
@@ -220,7 +220,7 @@ def touched(policy: VerificationPolicy) -> QuerySet[Publication]:
 def counted(policy: VerificationPolicy) -> str:
     number = touched(policy).order_by()[: COUNTED + 1].count()
     if number > COUNTED:
-        return f"More than {COUNTED:,} posts"
+        return f"more than {COUNTED:,} posts"
     return "1 post" if number == 1 else f"{number:,} posts"
 
 
@@ -232,7 +232,20 @@ class VerificationPolicyAdmin(ListAdmin):
     empty_text = "No policies yet: every post is verified after the number of days that KB_VERIFY_DAYS says."
     list_display = ("about", "every", "who", "published_posts")
     list_select_related = ("verifier", "group")
-    autocomplete_fields = ()
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if field:
+            field.empty_label = "Whoever may verify"
+        return field
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """People and groups are chosen here, and kept on their own pages."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        for name in ("add", "change", "delete", "view"):
+            if hasattr(getattr(field, "widget", None), f"can_{name}_related"):
+                setattr(field.widget, f"can_{name}_related", False)
+        return field
 
     @admin.display(description="For", ordering="topic")
     def about(self, policy: VerificationPolicy) -> str:

@@ -97,7 +97,7 @@ def _refuse_often(reports: QuerySet[Report], limits: tuple[tuple[int, timedelta]
         recent = list(reports.filter(at__gt=at - time).order_by("-at").values_list("at", flat=True)[:most])
         if len(recent) == most:
             raise TooOften(
-                "Too many reports for now. Those that came will be read.",
+                "No more reports are taken for now; those that came will be read.",
                 again_at=recent[-1] + time,
             )
 

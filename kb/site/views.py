@@ -93,7 +93,9 @@ class ReportForm(forms.Form):
             (ReportKind.UNCLEAR, "Unclear: it cannot be followed"),
         ],
         widget=forms.RadioSelect,
-        error_messages={"required": "Choose one of these.", "invalid_choice": "Choose one of these."},
+        error_messages=dict.fromkeys(
+            ("required", "invalid_choice"), "Choose what is the matter: wrong, outdated or unclear."
+        ),
     )
     sentence = forms.CharField(
         label="In a sentence",

@@ -481,6 +481,7 @@ class KbMetaBox extends HTMLElement {
 
   /** By when somebody vouches for it anew. Days are those of UTC on both sides, whatever the reader's clock shows. */
   #until(value) {
+    if (!/^\d{4}-\d\d-\d\d$/.test(asText(value))) return null;
     const day = this.#day(value);
     if (!(day instanceof Node)) return null;
     const overdue = day.dateTime < new Date().toISOString().slice(0, 10);

@@ -27,9 +27,30 @@ def test_the_review_line_comes_first_and_says_who_when_and_what(show: Show, samp
     expect(review).to_have_attribute("part", "review")
     expect(review).to_have_text(
         "Reviewed by a personExactly this content was approved 3 days ago as version 1.1.0.AI was involved"
+        "Review by 21 February 2027"
     )
-    expect(review.locator("time")).to_have_attribute("datetime", "2026-11-23T04:00:00Z")
-    expect(review.locator("time")).to_have_attribute("title", "23 November 2026 at 04:00:00 UTC")
+    moment = review.locator("time").first
+    expect(moment).to_have_attribute("datetime", "2026-11-23T04:00:00Z")
+    expect(moment).to_have_attribute("title", "23 November 2026 at 04:00:00 UTC")
+
+
+def test_a_verification_is_overdue_from_the_day_after_its_date(
+    show: Show, shown_next: Next, sample: dict[str, Any]
+) -> None:
+    box = show(sample)
+    said = {}
+
+    for day in ("2026-11-27", "2026-11-26", "2026-11-25", "2026-99-99", "soon", None, {"at": 1}):
+        sample["review"]["review_by"] = day
+        shown_next(box, sample)
+        said[str(day)] = box.locator(".review").inner_text().split("AI was involved")[1].strip()
+
+    assert list(said.values()) == [
+        "Review by 27 November 2026",
+        "Review by 26 November 2026",
+        "Verification overdue: due by 25 November 2026",
+        *("", "", "", ""),
+    ]
 
 
 def test_only_a_plain_true_counts_as_reviewed(show: Show, shown_next: Next, sample: dict[str, Any]) -> None:
@@ -58,7 +79,7 @@ def test_an_approval_is_dated_by_its_age(show: Show, shown_next: Next, sample: d
     for at in ages:
         sample["review"]["at"] = at
         shown_next(box, sample)
-        said[at] = box.locator(".review time").inner_text()
+        said[at] = box.locator(".review time[title]").inner_text()
 
     assert said == ages
 
