@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from kb.choices import Severity, State
 from kb.document import Document
 from kb.errors import KbError
-from kb.flow import commenting, publishing, queueing, reviewing, revising, scheduling
+from kb.flow import commenting, maintaining, publishing, queueing, reviewing, revising, verifying
 from kb.models import (
     Comment,
     Decision,
@@ -75,6 +75,7 @@ class Ledger:
     approvals: list[Approval] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
     due: Approval | None = None  # waits for its time
+    withheld: bool = False  # nobody verified it in time
 
 
 class Desk(RuleBasedStateMachine):
@@ -174,6 +175,7 @@ class Desk(RuleBasedStateMachine):
             approval = Approval(seen["number"], who, effective_at, len(self.ledger.revisions))
             self.ledger.approvals.append(approval)
             self.ledger.due = approval if later else None
+            self.ledger.withheld = self.ledger.withheld and later
 
     @rule(who=REVIEWERS, page=PAGES)
     def request_changes(self, who: str, page: int) -> None:
@@ -200,6 +202,7 @@ class Desk(RuleBasedStateMachine):
         ):
             for approval in self.ledger.approvals:
                 approval.ended = True
+            self.ledger.withheld = False
             self._end_due()
 
     @rule(who=WHO, severity=SEVERITIES)
@@ -240,10 +243,33 @@ class Desk(RuleBasedStateMachine):
 
     @rule(minutes=st.sampled_from((1, 20, 61)))
     def wait(self, minutes: int) -> None:
-        self.at += timedelta(minutes=minutes)
-        scheduling.publish_due(at=self.at)
+        self._pass(timedelta(minutes=minutes))
+
+    @rule()
+    def let_its_verification_come_due(self) -> None:
+        self._pass(timedelta(days=91))
+
+    def _pass(self, time: timedelta) -> None:
+        self.at += time
+        done = maintaining.upkeep(at=self.at)
+        assert done
+        assert done.failed == []
         if self.ledger.due and self.ledger.due.effective_at <= self.at:
-            self.ledger.due = None
+            self.ledger.due, self.ledger.withheld = None, False
+        self.ledger.withheld = self.ledger.withheld or bool(done.withheld)
+
+    @rule(who=REVIEWERS, on=st.booleans())
+    def set_withholding(self, who: str, on: bool) -> None:
+        if self._try(lambda: verifying.set_withholding(self.post, on=on, by=self._person(who), at=self.at)):
+            self.ledger.withheld = self.ledger.withheld and on
+
+    @rule(who=REVIEWERS, page=PAGES)
+    def verify(self, who: str, page: int) -> None:
+        shown = publishing.approval_shown(self.post)
+        published = shown.fingerprint if shown and page == 0 else self._seen(page)["fingerprint"]
+        seen = {"published": published, "checked": "All of it."}
+        if self._try(lambda: verifying.verify(self.post, **seen, by=self._person(who), at=self.at)):
+            self.ledger.withheld = False
 
     @rule()
     def rebuild(self) -> None:
@@ -262,8 +288,10 @@ class Desk(RuleBasedStateMachine):
         listed = set(PublishedRevision.objects.values_list("number", flat=True))
         assert listed <= effective
         if publication is None:
-            assert not effective, "an approval is in force, and readers have nothing"
+            held_back = self.ledger.withheld
+            assert held_back or not effective, "an approval is in force, and readers have nothing"
             return
+        assert not self.ledger.withheld
         assert publication.number in effective
         revision = self.ledger.revisions[publication.number - 1]
         assert publication.fingerprint == revision.fingerprint
@@ -290,8 +318,9 @@ class Desk(RuleBasedStateMachine):
     def the_queue_holds_what_waits(self) -> None:
         post = Post.objects.select_related("head").defer("body").get(pk=self.post.pk)
         waits = QueueItem.objects.open().filter(post=post).exists()
-        assert waits == (post.state == State.WAITING)
         assert post.head is not None
+        called = post.head.flags.open().filter(code__in=queueing.CALLING).exists()
+        assert waits == (post.state == State.WAITING or called)
         assert post.head.number == self.ledger.head
 
     # --- The machine's hands ---
