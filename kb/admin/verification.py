@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
 
 from kb.admin import labels
-from kb.admin.diffs import shown
+from kb.admin.diffs import all_fields
 from kb.admin.history import render as render_page
 from kb.admin.records import AboutRevisionAdmin
 from kb.admin.site import ListAdmin
@@ -144,7 +144,7 @@ def _shown(request: HttpRequest, post: Post, approval: Decision, form: VerifyFor
         "revision": revision,
         "approved": labels.when(approval.at),
         "text": _text(document),
-        "fields": [field for field in shown(None, document) if field.field != "body"],
+        "fields": all_fields(document.model_copy(update={"body": ""})),
         "review_by": labels.day(review_by),
         "truth": labels.truth(review_by, now) or labels.label("Fresh", "ok"),
         "policy": policy,
