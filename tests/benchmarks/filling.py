@@ -182,7 +182,8 @@ class Rows:
             left_by=decision.reviewer,
             outcome="approve",
         )
-        fields = publishing.compile_fields(revision, decision, first=decision.at)
+        due = decision.at + timedelta(days=90)
+        fields = publishing.compile_fields(revision, decision, first=decision.at, review_by=due)
         yield self.new(Publication, post=post, search="", **fields)
 
 
