@@ -216,6 +216,7 @@ def render(
         "labels": labels.states(post),
         "may_change": request.user.has_perm("kb.change_post"),
         "may_review": request.user.has_perm("kb.review_post"),
+        "may_audit": request.user.has_perm("kb.review_post") or request.user.has_perm("kb.audit_post"),
         "published": labels.publication_of(post),
     }
     return TemplateResponse(request, f"admin/kb/post/{template}.html", {**shared, **context}, status=status)

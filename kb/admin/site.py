@@ -8,13 +8,17 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
 from django.utils.text import capfirst
 from django.views.decorators.http import require_http_methods
 
+from kb.admin import audit, dashboard, rights, signoff
 from kb.models import Post
 
 Context = dict[str, Any]
 View = Callable[..., HttpResponse]
+# Pages that belong to no model: route below kb/, view, name.
+PAGES = (*audit.PAGES, *rights.PAGES, *signoff.PAGES)
 ORDER = (
     "Post",
     "Entity",
@@ -49,6 +53,7 @@ def dress(site: AdminSite) -> None:
     site.get_app_list = partial(_in_order, site.get_app_list)  # type: ignore[method-assign]
     site.each_context = partial(_context, site.each_context)  # type: ignore[method-assign]
     site.admin_view = partial(_view, site.admin_view)  # type: ignore[method-assign]
+    site.get_urls = partial(_urls, site, site.get_urls)  # type: ignore[method-assign]
 
 
 def _view(inherited: Callable[[View], View], view: View, cacheable: bool = False) -> View:
@@ -72,10 +77,22 @@ def _in_order(
 
 
 def _context(inherited: Callable[[HttpRequest], Context], request: HttpRequest) -> Context:
-    # A function, for most pages do not ask.
-    return {**inherited(request), "kb_waiting": partial(waiting, request)}
+    # Functions, for most pages do not ask.
+    return {
+        **inherited(request),
+        "kb_waiting": partial(waiting, request),
+        "kb_whole": partial(dashboard.whole, request),
+    }
 
 
 def waiting(request: HttpRequest) -> int | None:
     """How many posts wait for review; None for those who may not see posts."""
     return Post.objects.waiting().count() if request.user.has_perm("kb.view_post") else None
+
+
+def _urls(site: AdminSite, inherited: Callable[[], list[Any]]) -> list[Any]:
+    mine: list[URLPattern] = [
+        path(f"kb/{route}", site.admin_view(view), name=f"kb_{name}") for route, view, name in PAGES
+    ]
+    # Before Django's own, whose last one takes whatever is left.
+    return [*mine, *inherited()]

@@ -13,7 +13,7 @@ from kb.models.publication import (
 )
 from kb.models.revision import Decision, Flag, Revision, SourceRecord
 from kb.models.verification import Oversight, Report, Upkeep, Verification, VerificationPolicy
-from kb.models.waiting import Notice, QueueItem, SavedFilter, WorkingCopy
+from kb.models.waiting import Digest, Notice, QueueItem, SavedFilter, WorkingCopy
 
 __all__ = [
     "Change",
@@ -22,6 +22,7 @@ __all__ = [
     "Comment",
     "Criteria",
     "Decision",
+    "Digest",
     "Entity",
     "Flag",
     "Image",

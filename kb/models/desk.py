@@ -89,6 +89,14 @@ class Comment(models.Model):
 
     class Meta:
         ordering = ["pk"]
+        indexes = [
+            models.Index(fields=["-at", "-id"], name="kb_comment_by_date"),
+            models.Index(
+                fields=["-resolved_at", "-id"],
+                condition=models.Q(resolved_at__isnull=False),
+                name="kb_comment_by_resolving",
+            ),
+        ]
         constraints = [
             models.CheckConstraint(condition=~models.Q(text=""), name="kb_a_comment_says_something"),
             models.CheckConstraint(
@@ -123,7 +131,12 @@ class Schedule(models.Model):
         indexes = [
             models.Index(
                 fields=["publish_at"], condition=models.Q(outcome="pending"), name="kb_pending_schedules"
-            )
+            ),
+            models.Index(
+                fields=["-ended_at", "-id"],
+                condition=models.Q(ended_at__isnull=False),
+                name="kb_schedule_by_end",
+            ),
         ]
         constraints = [
             models.CheckConstraint(

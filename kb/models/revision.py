@@ -37,7 +37,7 @@ class Revision(models.Model):
 
     class Meta:
         ordering = ["post", "-number"]
-        indexes = [models.Index(fields=["-created_at"], name="kb_revision_by_date")]
+        indexes = [models.Index(fields=["-created_at", "-id"], name="kb_revision_by_date")]
         constraints = [
             models.UniqueConstraint(fields=["post", "number"], name="kb_one_revision_per_number"),
             models.CheckConstraint(
@@ -107,7 +107,7 @@ class Decision(models.Model):
         ordering = ["-pk"]
         indexes = [
             models.Index(fields=["reviewer", "-id"], name="kb_decisions_of_a_person"),
-            models.Index(fields=["-at"], name="kb_decision_by_date"),
+            models.Index(fields=["-at", "-id"], name="kb_decision_by_date"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -175,9 +175,11 @@ class Flag(models.Model):
             models.Index(
                 fields=["code", "revision"], condition=models.Q(closed_at__isnull=True), name="kb_open_flags"
             ),
-            models.Index(fields=["-raised_at"], name="kb_flag_by_date"),
+            models.Index(fields=["-raised_at", "-id"], name="kb_flag_by_date"),
             models.Index(
-                fields=["-closed_at"], condition=models.Q(closed_at__isnull=False), name="kb_flag_by_closing"
+                fields=["-closed_at", "-id"],
+                condition=models.Q(closed_at__isnull=False),
+                name="kb_flag_by_closing",
             ),
         ]
         constraints = [

@@ -24,6 +24,7 @@ class Verification(models.Model):
 
     class Meta:
         ordering = ["-pk"]
+        indexes = [models.Index(fields=["-at", "-id"], name="kb_verification_by_date")]
         constraints = [
             models.CheckConstraint(
                 condition=~models.Q(checked=""), name="kb_a_verification_says_what_was_checked"
@@ -105,7 +106,10 @@ class Report(models.Model):
 
     class Meta:
         ordering = ["-pk"]
-        indexes = [models.Index(fields=["sender", "at"], name="kb_reports_by_sender")]
+        indexes = [
+            models.Index(fields=["sender", "at"], name="kb_reports_by_sender"),
+            models.Index(fields=["-at", "-id"], name="kb_report_by_date"),
+        ]
         constraints = [
             models.CheckConstraint(condition=~models.Q(sentence=""), name="kb_a_report_says_something")
         ]

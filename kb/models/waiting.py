@@ -73,7 +73,7 @@ class QueueItem(models.Model):
             ),
             models.Index(fields=["since"], condition=models.Q(left_at__isnull=True), name="kb_queue_by_age"),
             models.Index(fields=["since", "left_at"], name="kb_queue_over_time"),
-            models.Index(fields=["left_at", "since"], name="kb_queue_left"),
+            models.Index(fields=["left_at", "since"], include=["outcome"], name="kb_queue_left"),
             models.Index(
                 fields=["claimed_by"], condition=models.Q(left_at__isnull=True), name="kb_queue_claims"
             ),
@@ -142,6 +142,21 @@ class Notice(models.Model):
 
     def __str__(self) -> str:
         return self.sentence
+
+
+class Digest(models.Model):
+    """That a person got their mail of a day: nobody gets two."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="digests")
+    day = models.DateField()
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-day", "pk"]
+        constraints = [models.UniqueConstraint(fields=["user", "day"], name="kb_one_digest_a_day")]
+
+    def __str__(self) -> str:
+        return f"Digest of {self.day:%Y-%m-%d} for {self.user}"
 
 
 class WorkingCopy(models.Model):
