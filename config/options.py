@@ -11,9 +11,10 @@ import secrets
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import formataddr, parseaddr
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
@@ -66,6 +67,56 @@ def _time_zone(value: str) -> str:
     if value not in zoneinfo.available_timezones():
         raise ValueError("no such time zone")
     return value
+
+
+def _email_url(value: SecretStr | None) -> SecretStr | None:
+    if value:
+        mail_settings(value.get_secret_value())
+    return value
+
+
+def mail_settings(address: str) -> dict[str, Any]:
+    """Django's settings for this mail server. Raises ValueError if the address is none."""
+    if address == "console:":
+        return {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}
+    parts = urlsplit(address)
+    tls = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query))) or {"tls": "none"}
+    if parts.scheme != "smtp" or not parts.hostname or parts.path.strip("/") or set(tls) != {"tls"}:
+        raise ValueError("not a mail server's address")
+    if tls["tls"] not in {"starttls", "implicit", "none"}:
+        raise ValueError("no such kind of TLS")
+    return {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": parts.port or (465 if tls["tls"] == "implicit" else 587),
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_TLS": tls["tls"] == "starttls",
+        "EMAIL_USE_SSL": tls["tls"] == "implicit",
+        "EMAIL_TIMEOUT": 20,
+    }
+
+
+def _email(value: str) -> str:
+    if not value:
+        return value
+    name, address = parseaddr(value)
+    if not re.fullmatch(r"[^@\s<>,;]+@[^@\s<>,;]+", address) or "\n" in value or "\r" in value:
+        raise ValueError("not an e-mail address")
+    return formataddr((name, address))
+
+
+def _base_url(value: str) -> str:
+    parts = urlsplit(value)
+    if value and not (
+        parts.scheme in {"http", "https"}
+        and _host.fullmatch(parts.netloc)
+        and parts.path in {"", "/"}
+        and not parts.query
+        and not parts.fragment
+    ):
+        raise ValueError("not the address of a host")
+    return value.rstrip("/")
 
 
 def _long_key(value: SecretStr | None) -> SecretStr | None:
@@ -267,6 +318,43 @@ class Options(BaseSettings):
             undo="unset it and restart; caches keep what they hold for the time they were given",
         ),
     ] = "private, no-cache"
+    KB_DIGEST: Annotated[
+        bool,
+        Option(
+            what="Lets `manage.py digest` send mail; needs KB_EMAIL_URL and KB_DIGEST_FROM",
+            expected=SWITCH,
+            undo="unset it; what was sent stays sent",
+        ),
+    ] = False
+    KB_DIGEST_FROM: Annotated[
+        str,
+        AfterValidator(_email),
+        Option(
+            what="Sender of digests",
+            expected="an address such as kb@example.com, or kb <kb@example.com>",
+            undo="unset it",
+            shown_default="none",
+        ),
+    ] = ""
+    KB_EMAIL_URL: Annotated[
+        SecretStr | None,
+        AfterValidator(_email_url),
+        Option(
+            what="Mail server; `console:` prints mails instead",
+            expected="smtp://user:password@host:587?tls=starttls (or tls=implicit, tls=none), or console:",
+            undo="unset it",
+        ),
+    ] = None
+    KB_BASE_URL: Annotated[
+        str,
+        AfterValidator(_base_url),
+        Option(
+            what="Where people reach kb, for links in mails",
+            expected="an address without a path, such as https://kb.example.com",
+            undo="unset it; mails then name the first of ALLOWED_HOSTS",
+            shown_default="none (the first of ALLOWED_HOSTS)",
+        ),
+    ] = ""
     KB_SITE_NAME: Annotated[
         str,
         Field(min_length=1, max_length=60),
@@ -333,6 +421,12 @@ class Options(BaseSettings):
     def local(self) -> bool:
         """Whether this is a developer's or newcomer's own machine, not an installation that others reach."""
         return self.DEBUG or self.KB_QUICKSTART
+
+    def base_url(self) -> str:
+        """Where links in mails lead, or "" if nothing says it. A pattern for many hosts is no place."""
+        host = next((host for host in self.ALLOWED_HOSTS if host.strip(".*") == host), "")
+        named = f"{'https' if self.KB_HTTPS else 'http'}://{host}" if host else ""
+        return self.KB_BASE_URL or named
 
     def secret_key(self) -> str:
         """The key, a kept random one on one's own machine, or "" for commands that sign nothing."""

@@ -2,7 +2,7 @@
 
 from config.database import databases
 from config.logs import logging_settings
-from config.options import PROJECT, options
+from config.options import PROJECT, mail_settings, options
 from config.security import *  # noqa: F403  (flat settings; the names are in one visible place there)
 
 # --- Parts --------------------------------------------------------------------------------------------------
@@ -69,6 +69,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- Log ----------------------------------------------------------------------------------------------------
 LOGGING = logging_settings(options.KB_LOG_FORMAT, options.KB_LOG_LEVEL)
 
+# --- Mail ---------------------------------------------------------------------------------------------------
+# Without a server nothing is sent: Django's own default would try one on this machine.
+EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+if options.KB_EMAIL_URL:
+    globals().update(mail_settings(options.KB_EMAIL_URL.get_secret_value()))
+
 # --- API ----------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["kb.api.access.SessionAuthentication"],
@@ -132,3 +138,6 @@ KB_FLAG_RULES_OFF = options.KB_FLAG_RULES_OFF
 KB_VERIFY_DAYS = options.KB_VERIFY_DAYS
 KB_API_CACHE_CONTROL = options.KB_API_CACHE_CONTROL
 KB_SITE_NAME = options.KB_SITE_NAME
+KB_DIGEST = options.KB_DIGEST
+KB_DIGEST_FROM = options.KB_DIGEST_FROM
+KB_BASE_URL = options.base_url()

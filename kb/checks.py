@@ -61,6 +61,23 @@ def flag_rules(**_: Any) -> list[CheckMessage]:
     ]
 
 
+@register
+def mail(**_: Any) -> list[CheckMessage]:
+    """Digests that are on and cannot leave would be missed by nobody."""
+    needed = {"KB_EMAIL_URL": options.KB_EMAIL_URL, "KB_DIGEST_FROM": settings.KB_DIGEST_FROM}
+    needed["KB_BASE_URL or ALLOWED_HOSTS"] = settings.KB_BASE_URL
+    missing = [name for name, value in needed.items() if not value]
+    if not settings.KB_DIGEST or not missing:
+        return []
+    return [
+        Warning(
+            f"KB_DIGEST is on, but {', '.join(missing)} is not set: `manage.py digest` sends nothing.",
+            hint="Set it, or unset KB_DIGEST.",
+            id="kb.W007",
+        )
+    ]
+
+
 @register(Tags.security, deploy=True)
 def installation(**_: Any) -> list[CheckMessage]:
     """What is right on one's own machine and rarely where others reach it."""

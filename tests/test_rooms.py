@@ -24,7 +24,7 @@ LEAVES = (
 STAGES = (
     *("demonstrating", "maintaining", "importing", "drafting", "reporting", "revising", "commenting"),
     *("flagging", "verifying", "reviewing", "criteria", "scheduling", "publishing"),
-    *("queueing", "noticing", "permitting"),
+    *("queueing", "digesting", "noticing", "permitting"),
 )
 DOORS = {
     "kb.admin": (*LEAVES, "kb.admin", "kb.flow", "kb.models"),

@@ -77,10 +77,6 @@ def _word(name: str, **when: Q) -> Case:
     return Case(*(When(q, then=Value(word)) for word, q in when.items()), default=F(name))
 
 
-def _retired() -> QuerySet[Criteria]:
-    return Criteria.objects.exclude(retired_at=None)
-
-
 SOURCES = (
     Source(
         "retired", Criteria.objects.exclude(retired_at=None).all, "retired_at", None, F("name"), None, None
