@@ -38,13 +38,15 @@ GROUPS = (
 )
 
 
-def moment(at: datetime | None) -> SafeString | str:
-    """A moment in full: an auditor compares them with other records."""
+def moment(at: datetime | None, *, seconds: bool = True) -> SafeString | str:
+    """A moment as a date: an auditor compares them with other records."""
     if at is None:
         return "–"
     local = timezone.localtime(at)
     return format_html(
-        '<time datetime="{}">{}</time>', local.isoformat(), date_format(local, "Y-m-d H:i:s T")
+        '<time datetime="{}">{}</time>',
+        local.isoformat(),
+        date_format(local, "Y-m-d H:i:s T" if seconds else "Y-m-d H:i"),
     )
 
 

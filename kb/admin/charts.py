@@ -12,7 +12,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 TOP, BOTTOM, HEIGHT = 20, 140, 164  # pixels: the highest line, the zero line, the whole
-PLOT = 80  # percent of the width; the rest is for the words at a line's end
+PLOT = 76  # percent of the width; the rest is for the words at a line's end
 BAR = 34  # pixels for a bar and its words
 
 
@@ -45,7 +45,7 @@ def lines(
         '<title id="{0}-title">{2}</title><desc id="{0}-desc">{3}</desc>{4}{5}{6}'
         '<text class="kb-chart-note" x="0" y="{7}">{8}</text>'
         '<text class="kb-chart-note" x="{9}%" y="{7}" text-anchor="end">{10}</text></svg>',
-        *(name, HEIGHT, title, desc, _grid(top, unit), marks, _ends(found, top)),
+        *(name, HEIGHT, title, desc, marks, _grid(top, unit), _ends(found, top)),
         *(HEIGHT - 6, first, PLOT, last),
     )
 

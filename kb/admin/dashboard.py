@@ -218,7 +218,8 @@ def flags() -> Panel:
 
 
 def _name(code: str) -> str:
-    return code.replace("_", " ").capitalize()
+    words = code.replace("_", " ").capitalize()
+    return f"AI{words[2:]}" if words.startswith("Ai ") else words
 
 
 # --- Freshness ---
@@ -291,8 +292,8 @@ def generators(now: datetime) -> Panel:
         for name, approved, returned in found[:GENERATORS]
     ]
     decided = sum(approved + returned for _, approved, returned in found)
-    capped = f", the newest {NEWEST:,}" if decided >= NEWEST else ""
-    said = f"{decided:,} decisions of the last {DAYS} days{capped}." if found else ""
+    newest = "The newest " if decided >= NEWEST else ""
+    said = f"{newest}{decided:,} decisions of the last {DAYS} days." if found else ""
     return Panel(
         "generators",
         "Approvals and returns by generator",

@@ -101,7 +101,11 @@ def page(request: HttpRequest) -> HttpResponseBase:
         "others": _others(groups),
         "page": chosen,
         "people": [
-            {"person": person, "cells": _cells(person), "login": moment(person.user.last_login)}
+            {
+                "person": person,
+                "cells": _cells(person),
+                "login": moment(person.user.last_login, seconds=False),
+            }
             for person in persons(chosen, groups)
         ],
         "superusers": User.objects.filter(is_superuser=True, is_active=True).count(),
