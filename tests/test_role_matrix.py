@@ -50,7 +50,7 @@ TABLE = Path(__file__).parent / "data" / "role-matrix.txt"
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "POST+", "PUT", "PATCH", "DELETE")
 SAFE = ("GET", "HEAD", "OPTIONS")
-STAFF = ("editor", "reviewer", "administrator")
+STAFF = ("editor", "reviewer", "administrator", "auditor")
 ROLES = ("anonymous", "stranger", *STAFF)
 # Who may read is a setting, and only those without a login feel it.
 COLUMNS = (("anonymous", "public"), *((who, "authenticated") for who in ROLES))
@@ -473,6 +473,7 @@ def test_each_role_does_what_its_rights_say_and_no_more(seen: Walk) -> None:
         "editor": account | reported | writing,
         "reviewer": account | reported | writing | deciding,
         "administrator": account | reported | writing | deciding | administering,
+        "auditor": account | reported,
     }
 
 

@@ -72,7 +72,7 @@ class PeopleForm(forms.Form):
         label="Who can",
         required=False,
         choices=[
-            ("", "Anybody, with or without rights"),
+            ("", "Anything, or nothing"),
             *((key, words) for key, (_, words) in WORDS.items()),
         ],
         error_messages={"invalid_choice": "There is no such right; choose one of the list."},
