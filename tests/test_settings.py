@@ -93,6 +93,41 @@ def test_names_are_split_at_commas(environment: Callable[..., Options]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("address", "host", "port", "starttls", "tls"),
+    [
+        ("smtp://kb:p%40ss@mail.example.com:2525?tls=starttls", "mail.example.com", 2525, True, False),
+        ("smtp://kb:p%40ss@mail.example.com?tls=implicit", "mail.example.com", 465, False, True),
+        ("smtp://kb:p%40ss@localhost", "localhost", 587, False, False),
+    ],
+)
+def test_one_address_names_the_mail_server(
+    address: str, host: str, port: int, starttls: bool, tls: bool
+) -> None:
+    found = module.mail_settings(address)
+
+    assert found == {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": host,
+        "EMAIL_PORT": port,
+        "EMAIL_HOST_USER": "kb",
+        "EMAIL_HOST_PASSWORD": "p@ss",
+        "EMAIL_USE_TLS": starttls,
+        "EMAIL_USE_SSL": tls,
+        "EMAIL_TIMEOUT": 20,
+    }
+
+
+def test_links_in_mails_lead_to_what_is_set_or_to_the_first_host(environment: Callable[..., Options]) -> None:
+    hosts = ".example.org,kb.example.com,other.example.com"
+
+    assert environment(KB_BASE_URL="https://kb.example.org/", ALLOWED_HOSTS=hosts).base_url() == (
+        "https://kb.example.org"
+    )
+    assert environment(ALLOWED_HOSTS=hosts).base_url() == "https://kb.example.com"
+    assert environment(ALLOWED_HOSTS="*").base_url() == ""
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("SECRET_KEY", "short"),
@@ -109,6 +144,13 @@ def test_names_are_split_at_commas(environment: Callable[..., Options]) -> None:
         ("KB_MAX_UPLOAD_MB", "0"),
         ("KB_SCORE_THRESHOLD", "101"),
         ("KB_API_CACHE_CONTROL", "private\r\nSet-Cookie: a=b"),
+        ("KB_DIGEST_FROM", "nobody"),
+        ("KB_DIGEST_FROM", "kb@example.com\r\nBcc: all@example.com"),
+        ("KB_EMAIL_URL", "https://user:hunter2@mail.example.com"),
+        ("KB_EMAIL_URL", "smtp://mail.example.com?tls=perhaps"),
+        ("KB_EMAIL_URL", "smtp://mail.example.com:99999"),
+        ("KB_BASE_URL", "kb.example.com"),
+        ("KB_BASE_URL", "https://kb.example.com/path"),
         ("KB_TIME_ZONE", "Mars/Olympus"),
         ("KB_LOG_LEVEL", "LOUD"),
         ("KB_LOG_FORMAT", "xml"),
