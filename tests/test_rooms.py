@@ -24,7 +24,7 @@ LEAVES = (
 STAGES = (
     *("demonstrating", "maintaining", "importing", "drafting", "reporting", "revising", "commenting"),
     *("flagging", "verifying", "reviewing", "criteria", "scheduling", "publishing"),
-    *("queueing", "digesting", "noticing", "permitting"),
+    *("queueing", "digesting", "filtering", "noticing", "permitting"),
 )
 DOORS = {
     "kb.admin": (*LEAVES, "kb.admin", "kb.flow", "kb.models"),

@@ -210,7 +210,8 @@ def _note_claims(post: Post, record: Record, at: datetime) -> None:
         Post.objects.filter(pk=post.pk).update(**claims)
         for name, value in claims.items():
             setattr(post, name, value)
-        queueing.refresh(post, at=at)
+        # As it is by now: what came before gave it another head or state.
+        queueing.refresh(Post.objects.get(pk=post.pk), at=at)
 
 
 def _about_unknown(record: Record) -> str:

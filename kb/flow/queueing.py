@@ -34,6 +34,7 @@ POINTS = {
     "low_score": 10,
 }
 BLOCKING = 30  # for each open blocking flag, up to three
+REASONS = ("rank", "points", "blocking", "codes", "readers", "lowest_score", "writers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,10 @@ def refresh(post: Post, *, by: Any = None, at: datetime, outcome: str = "") -> Q
     scores = (post.quality, post.freshness, post.depth, post.clarity)
     item.lowest_score = min((score for score in scores if score is not None), default=None)
     item.writers = list(writers(post))
-    item.save()
+    # Not the claim: somebody may make one meanwhile, without the post's lock.
+    item.save(update_fields=None if item.pk is None else REASONS)
+    if by is not None and item.claimed_by_id == by.pk:
+        touch(post, by=by, at=at)
     return item
 
 
@@ -190,6 +194,8 @@ def touch(post: Post, *, by: Any, at: datetime) -> bool:
 
 
 def _locked(post: Post) -> QueueItem:
+    # The post first, as every verb does: a notice names it, and two would wait for each other in a ring.
+    Post.objects.select_for_update(no_key=True).filter(pk=post.pk).first()
     item = QueueItem.objects.open().select_for_update().filter(post=post).first()
     if item is None:
         raise Refused(f"“{post}” does not wait for a reviewer any more.", code="not_waiting")

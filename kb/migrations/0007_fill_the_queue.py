@@ -10,7 +10,7 @@ UPDATE kb_post p SET edited_by_id = r.author_id FROM kb_revision r
 # Ranks as kb.flow.queueing gives them.
 QUEUE = """
 INSERT INTO kb_queueitem (post_id, since, outcome, rank, points, blocking, codes, readers, lowest_score, writers)
-SELECT id, since, '', points * 86400 - extract(epoch FROM since)::bigint, points, blocking, codes, readers,
+SELECT id, since, '', points * 86400 - floor(extract(epoch FROM since))::bigint, points, blocking, codes, readers,
        lowest_score, writers
   FROM (
     SELECT p.id,

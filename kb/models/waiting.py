@@ -20,13 +20,17 @@ class QueueItemQuerySet(models.QuerySet["QueueItem"]):
         return self.order_by("-rank", "pk")
 
     def for_reviewer(self, user: Any) -> Self:
-        """Open ones on which this person may decide: they wrote none of the content."""
+        """Open ones on which this person may decide: they wrote none of it, or may approve their own."""
         if settings.KB_ALLOW_SELF_APPROVAL:
             return self.open()
         return self.open().exclude(writers__contains=[user.pk])
 
     def unclaimed(self, at: datetime) -> Self:
         return self.filter(models.Q(claimed_by=None) | models.Q(claim_seen_at__lte=at - CLAIM_LASTS))
+
+    def held_by(self, user: Any, at: datetime) -> Self:
+        """Those that this person claimed, with a sign of life since."""
+        return self.filter(claimed_by=user, claim_seen_at__gt=at - CLAIM_LASTS)
 
 
 class QueueItem(models.Model):
@@ -102,6 +106,12 @@ class QueueItem(models.Model):
         return self.claimed_by
 
 
+class SavedFilterQuerySet(models.QuerySet["SavedFilter"]):
+    def seen_by(self, user: Any) -> Self:
+        """One's own, and those that others show to all."""
+        return self.filter(models.Q(owner=user) | models.Q(shared=True))
+
+
 class SavedFilter(models.Model):
     """A filter of the queue under a name, for oneself or for all."""
 
@@ -111,6 +121,8 @@ class SavedFilter(models.Model):
     name = models.CharField(max_length=80)
     query = models.TextField(blank=True, help_text="The address's query, such as flag=credential&topic=db.")
     shared = models.BooleanField(default=False, help_text="Everybody who reviews sees it.")
+
+    objects = SavedFilterQuerySet.as_manager()
 
     class Meta:
         ordering = ["name", "pk"]
