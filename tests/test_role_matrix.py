@@ -35,10 +35,12 @@ from kb.models import (
     Entity,
     Flag,
     ImportRun,
+    Notice,
     Post,
     Publication,
     Receipt,
     Report,
+    SavedFilter,
     VerificationPolicy,
 )
 from tests.conftest import empty_the_tables, make_groups
@@ -54,6 +56,14 @@ STAFF = ("editor", "reviewer", "administrator", "auditor")
 ROLES = ("anonymous", "stranger", *STAFF)
 # Who may read is a setting, and only those without a login feel it.
 COLUMNS = (("anonymous", "public"), *((who, "authenticated") for who in ROLES))
+# Acts that say nothing but that they are wanted.
+WORDLESS = (
+    *(f"/admin/kb/post/<int:pk>/{act}/" for act in ("claim", "take-over", "release", "touch")),
+    "/admin/kb/queue/next/",
+    "/admin/kb/queue/filters/<int:pk>/delete/",
+    "/admin/kb/notices/<int:pk>/",
+    "/admin/kb/notices/read/",
+)
 LOGINS = {"site:login", "admin:login"}
 LEGEND = """\
 # What each role gets at each address: see tests/test_role_matrix.py.
@@ -120,6 +130,8 @@ def make_world() -> SimpleNamespace:
     run = ImportRun.objects.create(by=people["administrator"], started_at=NOW)
     receipt = Receipt.objects.create(run=run, place="a.txt:1", outcome="created", post=post)
     checklist = publishing.checklist_key(Checklist(title="Before", items=("run linting",)))
+    saved = SavedFilter.objects.create(owner=people["reviewer"], name="Old ones", query="age=30")
+    notice = Notice.objects.create(user=people["reviewer"], sentence="Look.", post=post, at=NOW)
     autocomplete = "app_label=kb&model_name=postentity&field_name=entity&term=un"
     type_of_posts = ContentType.objects.get_for_model(Post).pk
     return SimpleNamespace(
@@ -143,6 +155,9 @@ def make_world() -> SimpleNamespace:
             "/admin/autocomplete/": f"/admin/autocomplete/?{autocomplete}",
             "/admin/r/<path:content_type_id>/<path:object_id>/": f"/admin/r/{type_of_posts}/{post.pk}/",
             "/admin/^(?P<app_label>kb|auth)/$": "/admin/kb/",
+            "/admin/kb/queue/filters/<int:pk>/": f"/admin/kb/queue/filters/{saved.pk}/",
+            "/admin/kb/queue/filters/<int:pk>/delete/": f"/admin/kb/queue/filters/{saved.pk}/delete/",
+            "/admin/kb/notices/<int:pk>/": f"/admin/kb/notices/{notice.pk}/",
             "/admin/(?P<url>.*)$": "/admin/nothing/",
             "/api/v1/entities/<str:type>/<str:slug>/": "/api/v1/entities/stack/python/",
             "/api/v1/^(?:.*/)?$": "/api/v1/nothing/",
@@ -223,6 +238,18 @@ def filled(world: SimpleNamespace) -> dict[str, dict[str, Any]]:
         "/admin/kb/verificationpolicy/add/": {"topic": "databases", "days": 30},
         "/admin/kb/verificationpolicy/<path:object_id>/change/": {"topic": "databases", "days": 30},
         "/posts/<slug:slug>/report/": {"kind": "wrong", "sentence": "No."},
+        **{route: {} for route in WORDLESS},
+        "/admin/kb/queue/preview/": {"act": "return", "post": world.post.pk, "comment": "Shorter."},
+        "/admin/kb/queue/do/": {
+            "act": "return",
+            "comment": "Shorter.",
+            "rows-TOTAL_FORMS": 1,
+            "rows-INITIAL_FORMS": 1,
+            "rows-0-post": world.post.pk,
+            **{f"rows-0-{name}": value for name, value in on_page.items()},
+        },
+        "/admin/kb/queue/filters/": {"name": "Mine", "filter": "age=7"},
+        "/admin/kb/queue/filters/<int:pk>/": {"name": "Renamed"},
         "/admin/kb/post/": {"action": "ask_for_review", "_selected_action": world.post.pk},
         "/admin/kb/post/add/": {**form("add"), "title": "Another note"},
         "/admin/kb/post/<path:object_id>/change/": form("change", world.post.pk),
@@ -449,6 +476,15 @@ def test_each_role_does_what_its_rights_say_and_no_more(seen: Walk) -> None:
     acts = ("approve", "request-changes", "raise-flag", "close-flag/<int:flag>", "withdraw")
     deciding = {f"{post}<int:pk>/review/{act}/" for act in acts}
     deciding |= {f"{post}<int:pk>/verify/{act}/" for act in ("still-true", "withholding")}
+    queueing = {
+        *(f"{post}<int:pk>/{act}/" for act in ("claim", "take-over", "release")),
+        "/admin/kb/queue/next/",
+        "/admin/kb/queue/filters/",
+    }
+    own = {
+        *(f"/admin/kb/queue/filters/<int:pk>/{act}" for act in ("", "delete/")),
+        *(f"/admin/kb/notices/{act}/" for act in ("<int:pk>", "read")),
+    }
     administering = {
         "/admin/kb/entity/<path:object_id>/delete/",
         "/admin/auth/user/",
@@ -471,8 +507,8 @@ def test_each_role_does_what_its_rights_say_and_no_more(seen: Walk) -> None:
         "anonymous": {"/admin/login/", "/login/"} | reported,
         "stranger": {"/admin/login/", "/login/"} | reported,
         "editor": account | reported | writing,
-        "reviewer": account | reported | writing | deciding,
-        "administrator": account | reported | writing | deciding | administering,
+        "reviewer": account | reported | writing | deciding | queueing | own,
+        "administrator": account | reported | writing | deciding | queueing | administering,
         "auditor": account | reported,
     }
 
@@ -485,7 +521,8 @@ def test_only_a_form_that_was_taken_writes(seen: Walk) -> None:
     assert len(wrote) > 50
     assert refused == set()
     # Its one field may be empty.
-    assert unasked == {("/admin/kb/entity/<path:object_id>/change/", "POST")}
+    empty = ("/admin/kb/entity/<path:object_id>/change/", "POST")
+    assert unasked - {(route, "POST") for route in WORDLESS} == {empty}
 
 
 def test_no_page_of_the_admin_is_kept_by_any_cache(seen: Walk) -> None:

@@ -6,7 +6,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.timesince import timesince
+from django.utils.timesince import timesince, timeuntil
 
 from kb.choices import Severity, State, Truth
 from kb.flow import verifying
@@ -89,14 +89,20 @@ def flags(found: list[Flag]) -> SafeString:
 
 
 def when(at: datetime | None) -> SafeString | str:
-    """A moment as "3 days ago", with the full time for machines and on hover."""
+    """A moment as "3 days ago" or "in 3 days", with the full time for machines and on hover."""
     if at is None:
         return "–"
     local = timezone.localtime(at)
-    past = "just now" if timezone.now() - at < timedelta(minutes=1) else f"{timesince(at, depth=1)} ago"
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
         local.isoformat(),
         date_format(local, "j F Y, H:i:s T"),
-        past,
+        _words(at),
     )
+
+
+def _words(at: datetime) -> str:
+    away = timezone.now() - at
+    if abs(away) < timedelta(minutes=1):
+        return "just now"
+    return f"{timesince(at, depth=1)} ago" if away > timedelta(0) else f"in {timeuntil(at, depth=1)}"

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from kb.admin import audit, conflict, editing, filters, history, labels, review, verification
+from kb.admin import audit, claims, conflict, editing, filters, history, labels, review, verification
 from kb.admin.forms import PostForms
 from kb.admin.resume import resumable
 from kb.admin.site import ListAdmin
@@ -183,6 +183,7 @@ class PostAdmin(ListAdmin):
             *editing.ROUTES,
             *verification.ROUTES,
             *audit.POST_PAGES,
+            *claims.ROUTES,
         )
         return [
             *(

@@ -1,4 +1,4 @@
-"""Turn Django's admin into kb's: its name, and the number of posts that wait for a reviewer."""
+"""Turn Django's admin into kb's: its name, its order, and what waits in the head of every page."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,16 +9,19 @@ from django.contrib import admin
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
+from django.utils import timezone
 from django.utils.text import capfirst
 from django.views.decorators.http import require_http_methods
 
-from kb.admin import audit, dashboard, rights, signoff
-from kb.models import Post
+from kb.admin import audit, bulk, claims, dashboard, notices, queue, rights, saved_filters, signoff, tabs
 
 Context = dict[str, Any]
 View = Callable[..., HttpResponse]
 # Pages that belong to no model: route below kb/, view, name.
-PAGES = (*audit.PAGES, *rights.PAGES, *signoff.PAGES)
+ROUTES = (
+    *(*queue.ROUTES, claims.NEXT, *bulk.ROUTES, *saved_filters.ROUTES, *notices.ROUTES),
+    *(*audit.PAGES, *rights.PAGES, *signoff.PAGES),
+)
 ORDER = (
     "Post",
     "Entity",
@@ -80,19 +83,19 @@ def _context(inherited: Callable[[HttpRequest], Context], request: HttpRequest) 
     # Functions, for most pages do not ask.
     return {
         **inherited(request),
-        "kb_waiting": partial(waiting, request),
+        "kb_desk": partial(tabs.header, request),
+        "kb_tabs": partial(_tabs, request),
         "kb_whole": partial(dashboard.whole, request),
     }
 
 
-def waiting(request: HttpRequest) -> int | None:
-    """How many posts wait for review; None for those who may not see posts."""
-    return Post.objects.waiting().count() if request.user.has_perm("kb.view_post") else None
+def _tabs(request: HttpRequest) -> list[Context]:
+    return tabs.summaries(request.user, timezone.now())
 
 
 def _urls(site: AdminSite, inherited: Callable[[], list[Any]]) -> list[Any]:
     mine: list[URLPattern] = [
-        path(f"kb/{route}", site.admin_view(view), name=f"kb_{name}") for route, view, name in PAGES
+        path(f"kb/{route}", site.admin_view(view), name=f"kb_{name}") for route, view, name in ROUTES
     ]
     # Before Django's own, whose last one takes whatever is left.
     return [*mine, *inherited()]

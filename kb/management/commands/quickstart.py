@@ -145,7 +145,7 @@ class Command(BaseCommand):
         places = {
             "Site": reverse("site:home"),
             "Admin": reverse("admin:index"),
-            "Review queue": f"{reverse('admin:kb_post_changelist')}?state=waiting",
+            "Review queue": reverse("admin:kb_queue"),
             "API": reverse("api:root"),
             "API docs": reverse("api:docs"),
             "Meta box in a page": reverse("site:embed"),
