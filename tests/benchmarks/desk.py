@@ -26,9 +26,18 @@ PLACES = {
     "first page": "/admin/",
     "posts": "/admin/kb/post/",
     "posts that wait": "/admin/kb/post/?state=waiting",
+    "queue": "/admin/kb/queue/",
+    "queue, by flag": "/admin/kb/queue/?flag=missing_owner&claim=free",
+    "queue, by topic": "/admin/kb/queue/?topic=no+such+topic",
+    "queue, by age": "/admin/kb/queue/?age=30&score=0-49",
+    "queue, by author": "/admin/kb/queue/?author=person-1",
+    "my drafts": "/admin/kb/queue/?tab=drafts",
+    "due": "/admin/kb/queue/?tab=due",
+    "my decisions": "/admin/kb/queue/?tab=decided",
     "review page": "/admin/kb/post/{post}/review/",
     "revision page": "/admin/kb/post/{post}/history/2/",
 }
+NEXT = "/admin/kb/queue/next/"
 TIMES = 30
 
 
@@ -48,11 +57,15 @@ def measure() -> Iterator[tuple[str, int, float, float]]:
             sys.exit(f"{addresses[0]} answered {answer.status_code}, expected 200")
         taken = [timed(client, address) for address in addresses[1:]]
         yield name, asked, statistics.median(taken), statistics.quantiles(taken, n=20)[-1]
+    with CaptureQueriesContext(connection) as queries:
+        client.post(NEXT)
+    taken = [timed(client, NEXT, "POST") for _ in range(TIMES)]
+    yield "take next", len(queries), statistics.median(taken), statistics.quantiles(taken, n=20)[-1]
 
 
-def timed(client: Client, address: str) -> float:
+def timed(client: Client, address: str, method: str = "GET") -> float:
     start = time.perf_counter()
-    client.get(address)
+    client.generic(method, address)
     return 1000 * (time.perf_counter() - start)
 
 
