@@ -137,7 +137,7 @@ def make_world() -> SimpleNamespace:
     return SimpleNamespace(
         people=people,
         post=post,
-        parts={"pk": post.pk, "slug": post.slug, "number": 1, "flag": flag.pk, "key": checklist},
+        parts={"pk": post.pk, "slug": post.slug, "number": 1, "other": 1, "flag": flag.pk, "key": checklist},
         objects={
             "/admin/kb/post/": post.pk,
             "/admin/kb/entity/": unused.pk,
@@ -201,7 +201,9 @@ def filled(world: SimpleNamespace) -> dict[str, dict[str, Any]]:
 
     def form(name: str, *args: Any) -> dict[str, str]:
         page = client.get(reverse(f"admin:kb_post_{name}", args=args)).content.decode()
-        return {**Form(page, "post_form").data, "brief": "New.", "reason": "Because.", "_save": "1"}
+        data = Form(page, "post_form").data
+        del data["writer"]  # a form that somebody else opened would only ask again
+        return {**data, "brief": "New.", "reason": "Because.", "_save": "1"}
 
     login = {"username": "administrator", "password": "pw"}
     password = {"password1": "correct-horse-9", "password2": "correct-horse-9", "usable_password": "true"}
@@ -374,7 +376,7 @@ def rows(walked: Walk) -> list[str]:
 
 
 def _row(route: str, method: str, *answers: str) -> str:
-    return f"{route:<55}{method:<9}{''.join(f'{answer:<10}' for answer in answers)}".rstrip()
+    return f"{route:<66}{method:<9}{''.join(f'{answer:<14}' for answer in answers)}".rstrip()
 
 
 def listed() -> list[str]:
