@@ -7,6 +7,7 @@ that agree in nine of ten runs share a band with a probability of over 99.9 %.
 """
 
 import re
+from collections.abc import Iterable
 from hashlib import blake2b
 
 from kb.document import Document
@@ -38,7 +39,16 @@ def bands(document: Document) -> list[int]:
 
 def similarity(one: Document, other: Document) -> float:
     """How many of all runs of three words both have, 0 to 1 (Jaccard)."""
-    left, right = _runs(one), _runs(other)
+    return similarities(one, [other])[0]
+
+
+def similarities(one: Document, others: Iterable[Document]) -> list[float]:
+    """The same for several others, reading the one only once."""
+    left = _runs(one)
+    return [_shared(left, _runs(other)) for other in others]
+
+
+def _shared(left: set[str], right: set[str]) -> float:
     together = len(left | right)
     return len(left & right) / together if together else 0.0
 

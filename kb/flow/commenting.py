@@ -1,6 +1,7 @@
 """Turn a remark on a revision into a comment that stays until somebody resolves it; it decides nothing."""
 
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from django.db import transaction
@@ -65,25 +66,38 @@ def reopen(comment: Comment, *, by: Any, at: datetime) -> Comment:
     return comment
 
 
+class Passages:
+    """What a document says, as it is written and as readers see it; each is read once, for many questions."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.plain = document.plain()
+
+    @cached_property
+    def written(self) -> list[tuple[str, str]]:
+        return [(path, " ".join(text.split())) for path, text in texts(self.plain)]
+
+    @cached_property
+    def read(self) -> str:
+        try:
+            return " ".join(words(render(self.document.body, self.document.body_format).html).split())
+        except InvalidDocument:
+            return ""
+
+    def hold(self, field: str, quote: str) -> bool:
+        """Whether the field (empty: any) holds this passage."""
+        name = field.split(".", maxsplit=1)[0]
+        if name and name not in self.plain:
+            return False
+        wanted = " ".join(quote.split())
+        if not wanted:
+            return True
+        places = (
+            text for path, text in self.written if not field or path == field or path.startswith(f"{field}.")
+        )
+        return any(wanted in text for text in places) or (name in {"", "body"} and wanted in self.read)
+
+
 def holds(document: Document, field: str, quote: str) -> bool:
     """Whether the field (empty: any) holds this passage, as it is written or as readers see it."""
-    plain = document.plain()
-    name = field.split(".", maxsplit=1)[0]
-    if name and name not in plain:
-        return False
-    if not quote:
-        return True
-    wanted = " ".join(quote.split())
-    parts = [
-        text for path, text in texts(plain) if not field or path == field or path.startswith(f"{field}.")
-    ]
-    if any(wanted in " ".join(text.split()) for text in parts):
-        return True
-    return name in {"", "body"} and wanted in _as_read(document)
-
-
-def _as_read(document: Document) -> str:
-    try:
-        return " ".join(words(render(document.body, document.body_format).html).split())
-    except InvalidDocument:
-        return ""
+    return Passages(document).hold(field, quote)
