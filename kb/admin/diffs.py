@@ -61,6 +61,7 @@ class Shown:
     parts: list[ShownPart]
     view: str
     placed: frozenset[str]
+    prefix: str = ""  # of the ids, where a page has two
 
     @property
     def changed(self) -> bool:
@@ -89,12 +90,13 @@ def shown(
     *,
     view: str = "unified",
     highlights: Iterable[Highlight] = (),
+    prefix: str = "",
 ) -> Shown:
     """What changed from one to the other, as HTML, part by part; unknown views read as unified."""
     view = view if view in VIEWS else "unified"
-    page = _Page(before, after, view, list(highlights))
+    page = _Page(before, after, view, list(highlights), prefix)
     parts = page.parts(diff(before, after))
-    return Shown(parts, view, frozenset(page.placed))
+    return Shown(parts, view, frozenset(page.placed), prefix)
 
 
 def all_fields(document: Document) -> list[Field]:
@@ -143,6 +145,7 @@ class _Page:
     after: Document
     view: str
     pending: list[Highlight]
+    prefix: str = ""
     placed: set[str] = field(default_factory=set)
     changes: int = 0
     folded: int = 0
@@ -172,7 +175,7 @@ class _Page:
     def _next(self) -> str:
         """The attributes by which keys and links find the next change."""
         self.changes += 1
-        return f' id="change-{self.changes}" data-change tabindex="-1"'
+        return f' id="{self.prefix}change-{self.changes}" data-change tabindex="-1"'
 
     # --- Values ---
 
@@ -379,6 +382,8 @@ def _lamp(highlight: Highlight, text: str) -> str:
 
 _HEADS = {
     "unified": (
+        # The columns' widths: a hidden head gives none.
+        '<colgroup><col class="kb-n"><col class="kb-n"><col></colgroup>'
         '<thead class="visually-hidden"><tr><th scope="col">Old line</th><th scope="col">New line</th>'
         '<th scope="col">Text</th></tr></thead>'
     ),
