@@ -741,7 +741,7 @@ def test_the_start_page_begins_with_posts(editor: Client) -> None:
     apps = editor.get("/admin/").context["available_apps"]
 
     assert [model["object_name"] for model in apps[0]["models"]] == [
-        *("Post", "Entity", "Flag", "Decision", "Revision", "Report", "VerificationPolicy"),
+        *("Post", "Entity", "Flag", "Decision", "Revision", "Criteria", "Report", "VerificationPolicy"),
         *("ImportRun", "Receipt"),
     ]
 

@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 
-from kb.admin import entities, posts, records, site, verification  # noqa: F401  (they register themselves)
+# They register themselves.
+from kb.admin import criteria, entities, posts, records, site, verification  # noqa: F401
 
 site.dress(admin.site)

@@ -28,6 +28,7 @@ ORDER = (
     "Flag",
     "Decision",
     "Revision",
+    "Criteria",
     "Report",
     "VerificationPolicy",
     "ImportRun",
