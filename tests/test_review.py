@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from kb.admin.review import MAX_SOURCE
+from kb.admin.beside import MAX_SOURCE
 from kb.choices import Severity, State, Verdict
 from kb.document import Document
 from kb.flow import reviewing, revising
@@ -117,7 +117,7 @@ def test_a_post_that_nobody_approved_yet_is_all_new(reviewer: Client, make_post:
     page = page_of(reviewer, post)
 
     assert "Everything is new: nothing of this post was approved yet" in page
-    assert "<dt>Summary</dt><dd>The summary.</dd>" in page
+    assert "<dt data-kb-aside>Summary</dt><dd>The summary.</dd>" in page
 
 
 def test_changes_are_those_since_the_last_approval(
@@ -157,7 +157,7 @@ def test_the_preview_is_what_readers_would_get(reviewer: Client, make_post: Any,
     publication = publish(post)
 
     assert response.context["preview"] == publication.html
-    assert f'<div class="kb-preview">{publication.html}</div>' in response.content.decode()
+    assert f'<div class="kb-preview" data-field="body">{publication.html}</div>' in response.content.decode()
 
 
 def test_the_source_record_is_shown_as_it_came(reviewer: Client, imported: Any) -> None:
@@ -251,7 +251,7 @@ def test_the_page_asks_the_same_number_of_queries_for_one_flag_and_decision_and_
     rows = [(post.head.flags.count(), post.head.decisions.count()) for post in (one, three)]
 
     assert rows == [(1, 1), (3, 3)]
-    assert (queries(one), queries(three)) == (11, 11)
+    assert (queries(one), queries(three)) == (20, 20)
 
 
 # --- Approve ------------------------------------------------------------------------------------------------
@@ -264,8 +264,10 @@ def test_approving_publishes_exactly_what_was_seen_and_says_so(
 
     decision = Decision.objects.get()
     publication = Publication.objects.get()
-    assert response.redirect_chain == [(address("review", post), 302)]
-    assert messages_of(response) == ["Approved and published."]
+    assert messages_of(response) == [
+        f'Approved and published: <a href="{address("review", post)}">Note 1</a>.',
+        "Nothing is left for you to take: all is decided, claimed by others or your own work.",
+    ]
     assert (decision.verdict, decision.reviewer, decision.comment) == (
         Verdict.APPROVE,
         people.reviewer,
@@ -305,11 +307,13 @@ def test_an_approval_of_what_changed_meanwhile_is_refused_and_shows_what_is_new(
         "“Note” changed since you opened it: you saw revision 1, now there is revision 2. "
         "Look at what is new and decide again.",
     )
-    form, now_seen = response.context["approve_form"], seen(post)
+    form, now_seen = response.context["decide_form"], seen(post)
     values = {name: form[name].value() for name in ("number", "fingerprint", "standing", "comment")}
     assert values == {**now_seen, "comment": "Typed at length."}
     assert now_seen["number"] == 2
-    assert "<dd>Never seen.</dd>" in text_of(response)
+    page = text_of(response)
+    assert "What changed since you opened it (revision 1 → 2)" in page
+    assert ("<del>Seen.</del>" in page, "<ins>Never seen.</ins>" in page) == (True, True)
     assert (Decision.objects.count(), Publication.objects.count()) == (0, 0)
 
 
@@ -391,7 +395,9 @@ def test_requesting_changes_needs_a_comment_and_then_sends_the_post_back(
 
     post.refresh_from_db()
     assert refused(without) == (409, "Say what has to change in “Note”.")
-    assert messages_of(response) == ["Sent back with your comment."]
+    assert messages_of(response)[0] == (
+        f'Sent back with your comment: <a href="{address("review", post)}">Note</a>.'
+    )
     assert (post.state, Decision.objects.get().comment) == (State.CHANGES_REQUESTED, "Shorter.")
 
 

@@ -29,7 +29,7 @@ from django.urls import Resolver404, URLPattern, URLResolver, get_resolver, reso
 
 from kb.choices import Severity
 from kb.document import Checklist, Document
-from kb.flow import publishing, reporting, reviewing, revising
+from kb.flow import commenting, criteria, publishing, reporting, reviewing, revising
 from kb.models import (
     Decision,
     Entity,
@@ -59,6 +59,10 @@ COLUMNS = (("anonymous", "public"), *((who, "authenticated") for who in ROLES))
 # Acts that say nothing but that they are wanted.
 WORDLESS = (
     *(f"/admin/kb/post/<int:pk>/{act}/" for act in ("claim", "take-over", "release", "touch")),
+    "/admin/kb/post/<int:pk>/review/take-back/<int:decision>/",
+    "/admin/kb/post/<int:pk>/review/reopen-flag/<int:flag>/",
+    *(f"/admin/kb/post/<int:pk>/comments/<int:comment>/{act}/" for act in ("resolve", "reopen")),
+    "/admin/kb/criteria/<int:pk>/retire/",
     "/admin/kb/queue/next/",
     "/admin/kb/queue/filters/<int:pk>/delete/",
     "/admin/kb/notices/<int:pk>/",
@@ -128,6 +132,8 @@ def make_world() -> SimpleNamespace:
     flag = post.head.flags.open().get(code="missing_owner")
     unused = Entity.objects.create(name="unused", type="tool")
     run = ImportRun.objects.create(by=people["administrator"], started_at=NOW)
+    comment = commenting.add(post, number=2, text="Why?", by=people["reviewer"], at=NOW)
+    checked = criteria.write("Every note", items=["It runs"], by=people["administrator"], at=NOW)
     receipt = Receipt.objects.create(run=run, place="a.txt:1", outcome="created", post=post)
     checklist = publishing.checklist_key(Checklist(title="Before", items=("run linting",)))
     saved = SavedFilter.objects.create(owner=people["reviewer"], name="Old ones", query="age=30")
@@ -137,10 +143,20 @@ def make_world() -> SimpleNamespace:
     return SimpleNamespace(
         people=people,
         post=post,
-        parts={"pk": post.pk, "slug": post.slug, "number": 1, "other": 1, "flag": flag.pk, "key": checklist},
+        parts={
+            "pk": post.pk,
+            "slug": post.slug,
+            "number": 1,
+            "other": 1,
+            "flag": flag.pk,
+            "key": checklist,
+            "comment": comment.pk,
+            "decision": Decision.objects.get().pk,
+        },
         objects={
             "/admin/kb/post/": post.pk,
             "/admin/kb/entity/": unused.pk,
+            "/admin/kb/criteria/": checked.pk,
             "/admin/kb/importrun/": run.pk,
             "/admin/kb/receipt/": receipt.pk,
             "/admin/kb/revision/": post.head.pk,
@@ -152,6 +168,7 @@ def make_world() -> SimpleNamespace:
             "/admin/auth/group/": Group.objects.create(name="Nobody yet").pk,
         },
         addresses={
+            "/admin/kb/criteria/<int:pk>/retire/": f"/admin/kb/criteria/{checked.pk}/retire/",
             "/admin/autocomplete/": f"/admin/autocomplete/?{autocomplete}",
             "/admin/r/<path:content_type_id>/<path:object_id>/": f"/admin/r/{type_of_posts}/{post.pk}/",
             "/admin/^(?P<app_label>kb|auth)/$": "/admin/kb/",
@@ -252,6 +269,10 @@ def filled(world: SimpleNamespace) -> dict[str, dict[str, Any]]:
         },
         "/admin/kb/queue/filters/": {"name": "Mine", "filter": "age=7"},
         "/admin/kb/queue/filters/<int:pk>/": {"name": "Renamed"},
+        f"{acts}/comment/": {"number": head.number, "text": "Why?"},
+        f"{acts}/mend/": {"number": head.number, "field": "summary", "text": "New.", "reason": "Typo"},
+        "/admin/kb/criteria/add/": {"name": "New", "items": "It runs"},
+        "/admin/kb/criteria/<path:object_id>/change/": {"seen": 1, "items": "It runs\nIt ends"},
         "/admin/kb/post/": {"action": "ask_for_review", "_selected_action": world.post.pk},
         "/admin/kb/post/add/": {**form("add"), "title": "Another note"},
         "/admin/kb/post/<path:object_id>/change/": form("change", world.post.pk),
@@ -474,8 +495,13 @@ def test_each_role_does_what_its_rights_say_and_no_more(seen: Walk) -> None:
         f"{post}<int:pk>/history/<int:number>/restore/",
         "/admin/kb/entity/add/",
         "/admin/kb/entity/<path:object_id>/change/",
+        f"{post}<int:pk>/comments/<int:comment>/resolve/",
+        f"{post}<int:pk>/comments/<int:comment>/reopen/",
     }
-    acts = ("approve", "request-changes", "raise-flag", "close-flag/<int:flag>", "withdraw")
+    acts = (
+        *("approve", "request-changes", "raise-flag", "close-flag/<int:flag>", "withdraw", "comment", "mend"),
+        *("take-back/<int:decision>", "reopen-flag/<int:flag>"),
+    )
     deciding = {f"{post}<int:pk>/review/{act}/" for act in acts}
     deciding |= {f"{post}<int:pk>/verify/{act}/" for act in ("still-true", "withholding")}
     queueing = {
@@ -488,6 +514,9 @@ def test_each_role_does_what_its_rights_say_and_no_more(seen: Walk) -> None:
         *(f"/admin/kb/notices/{act}/" for act in ("<int:pk>", "read")),
     }
     administering = {
+        "/admin/kb/criteria/add/",
+        "/admin/kb/criteria/<path:object_id>/change/",
+        "/admin/kb/criteria/<int:pk>/retire/",
         "/admin/kb/entity/<path:object_id>/delete/",
         "/admin/auth/user/",
         "/admin/auth/user/<id>/password/",

@@ -86,7 +86,7 @@ def test_a_note_travels_from_its_source_file_to_the_meta_json(
     reviewer = as_person("reviewer")
     raised = {"severity": "blocking", "sentence": "Is the second step still right?"}
     reviewer.post(address("raise_flag", post), raised)
-    seen = filled(reviewer.get(address("review", post)), "approve")
+    seen = filled(reviewer.get(address("review", post)), "decision")
     assert reviewer.post(address("approve", post), seen).status_code == 409
     assert meta(post)[0] == 404
     flag = Flag.objects.get(code="by_hand")
@@ -94,7 +94,7 @@ def test_a_note_travels_from_its_source_file_to_the_meta_json(
     reviewer.post(address("close_flag", post, flag.pk), closing)
     # On a page from before the flag was closed, a decision is not taken.
     assert reviewer.post(address("approve", post), seen).status_code == 409
-    seen = filled(reviewer.get(address("review", post)), "approve")
+    seen = filled(reviewer.get(address("review", post)), "decision")
 
     # The editor may not approve; the reviewer may, and exactly what was shown goes out.
     assert editor.post(address("approve", post), seen).status_code == 403

@@ -22,9 +22,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from kb.admin import labels, queue_filter
+from kb.admin.deciding import MAX_COMMENT, SeenForm
 from kb.admin.desk import REVIEW, frame
 from kb.admin.filters import words_of_flag
-from kb.admin.review import MAX_COMMENT, SeenForm
 from kb.choices import Severity
 from kb.errors import Refused
 from kb.flow import flagging, queueing, reviewing

@@ -9,6 +9,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.widgets import AdminTextareaWidget
 from django.contrib.auth.decorators import permission_required
 from django.core.paginator import Paginator
+from django.db.models import prefetch_related_objects
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -23,9 +24,10 @@ from kb.choices import Severity, Verdict
 from kb.diff import diff, to_json
 from kb.errors import Conflict, InvalidDocument, Refused
 from kb.flow import revising
-from kb.models import Decision, Flag, Post, Revision
+from kb.models import Comment, Decision, Flag, Post, Revision
 
 PAGE = 50
+MOST_COMMENTS = 20  # above the form; the page of comments has them all
 
 
 def page(request: HttpRequest, post: Post) -> HttpResponse:
@@ -49,7 +51,8 @@ def revision(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 
     `?view=` says how: unified, split or rendered. The address can be shared.
     """
-    post = get_object_or_404(Post.objects.select_related("head", "publication", "oversight"), pk=pk)
+    posts = labels.with_standing(Post.objects.select_related("head", "publication", "oversight"))
+    post = get_object_or_404(posts, pk=pk)
     found = get_object_or_404(post.revisions.select_related("author", "parent", "import_run"), number=number)
     other = _other(request, post, found)
     return render(
@@ -64,7 +67,9 @@ def revision(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         fields=all_fields(found.document),
         numbers=post.revisions.order_by("-number").values_list("number", "version"),
         created=labels.when(found.created_at),
-        decisions=decision_rows(found.decisions.select_related("revision", "reviewer")),
+        decisions=decision_rows(
+            found.decisions.select_related("revision", "reviewer", "schedule", "taken_back_by")
+        ),
         flags=[flag_row(flag) for flag in found.flags.select_related("closed_by", "raised_by", "settled_by")],
     )
 
@@ -106,12 +111,14 @@ def _side(revision: Revision | None) -> dict[str, Any] | None:
 
 
 def said(head: Revision) -> dict[str, Any]:
-    """What an editor should know of the newest revision before going on: its last decision and open flags."""
-    decision = head.decisions.select_related("reviewer").first()
+    """What an editor should know of the newest revision before going on: decision, open flags, comments."""
+    decision = head.decisions.in_force().select_related("reviewer").first()
+    comments = Comment.objects.open().filter(revision__post=head.post_id).select_related("by")
     return {
         "returned": decision if decision and decision.verdict == Verdict.REQUEST_CHANGES else None,
         "returned_when": labels.when(decision.at) if decision else "",
         "flags": [flag_row(flag) for flag in by_severity(head.flags.open().select_related("raised_by"))],
+        "comments": [(comment, labels.when(comment.at)) for comment in comments[:MOST_COMMENTS]],
     }
 
 
@@ -122,12 +129,16 @@ def by_severity(flags: Iterable[Flag]) -> list[Flag]:
 
 
 def decision_rows(decisions: Iterable[Decision]) -> list[tuple[Decision, Any]]:
-    return [(decision, labels.when(decision.at)) for decision in decisions]
+    """Each with when it was, and what its reviewer ticked at hand."""
+    found = list(decisions)
+    prefetch_related_objects(found, "ticks__criteria")
+    return [(decision, labels.when(decision.at)) for decision in found]
 
 
 def flag_row(flag: Flag) -> dict[str, Any]:
     return {
         "row": flag,
+        "evidence": flag.evidence,
         "label": labels.label(flag.get_severity_display(), flag.severity),
         "raised": labels.when(flag.raised_at),
         "closed": labels.when(flag.closed_at) if flag.closed_at else "",

@@ -1,16 +1,18 @@
 """Turn states, flags and moments into the small labels that every admin page shows alike."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
 
-from kb.choices import Severity, State, Truth
+from kb.choices import Severity, State, Truth, Verdict
 from kb.flow import verifying
-from kb.models import Flag, Post, Publication
+from kb.models import Decision, Flag, Post, Publication, Schedule
 
 KIND_OF_STATE = {
     State.DRAFT: "draft",
@@ -35,18 +37,42 @@ def publication_of(post: Post) -> Publication | None:
     return getattr(post, "publication", None)
 
 
+def with_standing(posts: QuerySet[Post]) -> QuerySet[Post]:
+    """Fetch along what `states` says beyond the post's own columns."""
+    withdrawn = Decision.objects.filter(verdict=Verdict.WITHDRAW, revision__post=OuterRef("pk"))
+    pending = Schedule.objects.filter(outcome=Schedule.PENDING, decision__revision=OuterRef("head"))
+    return posts.annotate(
+        was_withdrawn=Exists(withdrawn), publishes_at=Subquery(pending.values("publish_at")[:1])
+    )
+
+
 def states(post: Post) -> SafeString:
     """The labels of a post: what readers have, whether it is due for verification, and what is going on."""
-    found = [*_of_readers(post), label(post.get_state_display(), KIND_OF_STATE[State(post.state)])]
+    publishes_at, was_withdrawn = _standing(post)
+    found = _of_readers(post, was_withdrawn=was_withdrawn)
+    if publishes_at:
+        found.append(label(f"Approved, publishes {moment(publishes_at)}", "ok"))
+    elif not (was_withdrawn and publication_of(post) is None and post.state == State.DRAFT):
+        found.append(label(post.get_state_display(), KIND_OF_STATE[State(post.state)]))
     return format_html_join(" ", "{}", ((one,) for one in found))
 
 
-def _of_readers(post: Post) -> list[SafeString]:
+def _of_readers(post: Post, *, was_withdrawn: bool) -> list[SafeString]:
     publication = publication_of(post)
+    if publication is None and _is_withheld(post):
+        return [label("Withheld", "blocking")]
     if publication is None:
-        return [label("Withheld", "blocking") if _is_withheld(post) else label("Not published")]
+        return [label("Withdrawn", "withdrawn") if was_withdrawn else label("Not published")]
     due = truth(publication.review_by, timezone.now()) if publication.review_by else ""
     return [label(f"Published v{publication.version}", "published"), *([due] if due else [])]
+
+
+def _standing(post: Post) -> tuple[datetime | None, bool]:
+    """When what was approved is due, and whether the post was withdrawn once; asked for if not fetched."""
+    found: Any = post
+    if not hasattr(found, "was_withdrawn"):
+        found = with_standing(Post.objects.filter(pk=post.pk)).only("pk").get()
+    return found.publishes_at, found.was_withdrawn
 
 
 def _is_withheld(post: Post) -> bool:
@@ -106,3 +132,14 @@ def _words(at: datetime) -> str:
     if abs(away) < timedelta(minutes=1):
         return "just now"
     return f"{timesince(at, depth=1)} ago" if away > timedelta(0) else f"in {timeuntil(at, depth=1)}"
+
+
+def moment(at: datetime) -> str:
+    """A moment as a short date and time in the site's time zone, named."""
+    return date_format(timezone.localtime(at), "j M Y, H:i T")
+
+
+def minutes(since: datetime, now: datetime) -> str:
+    """How long ago, in whole minutes."""
+    number = max(1, int((now - since).total_seconds() // 60))
+    return f"{number} minute{'' if number == 1 else 's'}"

@@ -117,7 +117,8 @@ class PostAdmin(ListAdmin):
     # --- List ---
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Post]:
-        return super().get_queryset(request).select_related("head", "publication", "oversight")
+        posts = labels.with_standing(super().get_queryset(request))
+        return posts.select_related("head", "publication", "oversight")
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         changes = super().get_changelist_instance(request)
@@ -171,12 +172,7 @@ class PostAdmin(ListAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         mine = (
-            ("<int:pk>/review/", review.page, "review"),
-            ("<int:pk>/review/approve/", review.approve, "approve"),
-            ("<int:pk>/review/request-changes/", review.request_changes, "request_changes"),
-            ("<int:pk>/review/raise-flag/", review.raise_flag, "raise_flag"),
-            ("<int:pk>/review/close-flag/<int:flag>/", review.close_flag, "close_flag"),
-            ("<int:pk>/review/withdraw/", review.withdraw, "withdraw"),
+            *review.ROUTES,
             ("<int:pk>/history/<int:number>/", history.revision, "revision"),
             ("<int:pk>/history/<int:number>/diff/<int:other>/", history.compared, "diff"),
             ("<int:pk>/history/<int:number>/restore/", history.restore, "restore"),

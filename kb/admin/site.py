@@ -13,7 +13,19 @@ from django.utils import timezone
 from django.utils.text import capfirst
 from django.views.decorators.http import require_http_methods
 
-from kb.admin import audit, bulk, claims, dashboard, notices, queue, rights, saved_filters, signoff, tabs
+from kb.admin import (
+    audit,
+    bulk,
+    claims,
+    dashboard,
+    notices,
+    queue,
+    rights,
+    saved_filters,
+    signoff,
+    tabs,
+    undo,
+)
 
 Context = dict[str, Any]
 View = Callable[..., HttpResponse]
@@ -87,6 +99,7 @@ def _context(inherited: Callable[[HttpRequest], Context], request: HttpRequest) 
         "kb_desk": partial(tabs.header, request),
         "kb_tabs": partial(_tabs, request),
         "kb_whole": partial(dashboard.whole, request),
+        "kb_undo": partial(undo.offered, request),
     }
 
 

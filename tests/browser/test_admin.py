@@ -131,7 +131,7 @@ def test_a_reviewer_decides_by_keyboard_alone(
     page.keyboard.press("Enter")
 
     assert outline == "2px"
-    expect(page.get_by_text("Approved and published.")).to_be_visible()
+    expect(page.get_by_text("Approved and published:")).to_be_visible()
     assert Publication.objects.get().number == 2
 
 
@@ -143,9 +143,10 @@ def test_decisions_need_no_javascript(
     page = context.new_page()
     page.goto(f"{live_server.url}/admin/kb/post/{post.pk}/review/")
 
-    page.get_by_label("What has to change").fill("Say which login is dropped first.")
+    page.get_by_label("Comment").first.fill("Say which login is dropped first.")
     page.get_by_role("button", name="Request changes").click()
-    expect(page.get_by_text("Sent back with your comment.")).to_be_visible()
+    expect(page.get_by_text("Sent back with your comment:")).to_be_visible()
+    page.goto(f"{live_server.url}/admin/kb/post/{post.pk}/review/")
     expect(page.get_by_text("Say which login is dropped first.")).to_be_visible()
     context.close()
 

@@ -63,8 +63,9 @@ def test_an_imported_note_is_mended_approved_and_read(
     expect(page.get_by_text(post.head.fingerprint)).to_be_visible()
     screenshot(page, "review")
     page.get_by_role("button", name="Approve and publish").click()
-    expect(page.get_by_text("Approved and published.")).to_be_visible()
+    expect(page.get_by_text("Approved and published:")).to_be_visible()
 
+    page.get_by_role("link", name=document.title).click()
     page.get_by_role("link", name="View as reader").click()
     expect(page.get_by_role("heading", level=1, name=document.title)).to_be_visible()
     expect(page.get_by_text("exactly this content, version")).to_be_visible()
