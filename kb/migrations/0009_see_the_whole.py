@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("kb", "0014_withhold_from_a_moment"),
+        ("kb", "0008_withhold_from_a_moment"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
