@@ -78,7 +78,7 @@ def revision(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 def compared(request: HttpRequest, pk: int, number: int, other: int) -> HttpResponse:
     """What changed from one revision (0: nothing) to another, as JSON; problems are those of RFC 9457.
 
-    Shape: post, from and to (number, version, fingerprint), changed, and the diff as kb.diff.to_json gives it.
+    Shape: post, from and to (number, version, fingerprint), changed, and the diff of kb.diff.to_json.
     """
     if not request.user.has_perm("kb.view_post"):
         return errors.problem(request, HTTPStatus.FORBIDDEN, "You may not see posts.")
