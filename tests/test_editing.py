@@ -247,7 +247,7 @@ def test_the_form_asks_the_same_number_of_queries_for_one_other_writer_and_for_t
         drafting.keep(post, {"title": "Typed"}, base_number=1, seen=None, by=person, at=at)
         if number == 2:
             continue
-        with django_assert_num_queries(13):
+        with django_assert_num_queries(14):
             editor.get(address("change", post.pk))
 
 

@@ -157,8 +157,13 @@ def _drafts(user: Any, at: datetime) -> QuerySet[Post]:
 
 
 def _with_states(posts: QuerySet[Post]) -> QuerySet[Post]:
-    return posts.select_related("publication", "head").only(
-        "title", "topic", "state", "updated_at", "publication__version", "head__number", "head__version"
+    return (
+        labels.with_standing(posts)
+        .select_related("publication", "head", "oversight")
+        .only(
+            *("title", "topic", "state", "updated_at", "head__number", "head__version"),
+            *("publication__version", "publication__review_by", "oversight__withheld_at"),
+        )
     )
 
 

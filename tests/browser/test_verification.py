@@ -88,7 +88,7 @@ def test_policies_fit_and_show_how_many_posts_they_are_about(
     page.get_by_label("Days").fill("30")
     page.get_by_role("button", name="Show how many posts").click()
 
-    expect(page.get_by_role("status")).to_contain_text("1 post that readers have")
+    expect(page.locator("p[role=status]")).to_contain_text("1 post that readers have")
     assert page.evaluate(FITS)
     assert accessible(page) == []
     page.get_by_role("button", name="Save").click()

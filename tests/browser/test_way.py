@@ -44,7 +44,7 @@ def test_an_imported_note_is_mended_approved_and_read(
     site, document = live_server.url, post.head.document
 
     log_in(page, site, "editor")
-    page.get_by_role("link", name="Waiting for review").click()
+    page.get_by_role("link", name="Posts", exact=True).click()
     page.get_by_role("link", name=document.title).click()
     page.get_by_label("Owner").fill("platform team")
     page.get_by_label("Rollback note").fill("Revert the commit and deploy again.")
@@ -54,9 +54,8 @@ def test_an_imported_note_is_mended_approved_and_read(
     page.get_by_role("button", name="Log out").click()
 
     log_in(page, site, "reviewer")
-    page.get_by_role("link", name="Waiting for review").click()
+    page.get_by_role("link", name="Awaiting your review").first.click()
     page.get_by_role("link", name=document.title).click()
-    page.get_by_role("link", name="Review", exact=True).click()
     expect(page.get_by_text("editor asks for a review.")).to_be_visible()
     expect(page.get_by_text("Named an owner and the way back.")).to_be_visible()
     post.refresh_from_db()
