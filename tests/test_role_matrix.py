@@ -365,15 +365,32 @@ class Visitor(Client):
         return self.handler(self._base_environ(**request))
 
     def ask(self, method: str, path: str, data: dict[str, Any]) -> Answer:
-        response = self.post(path, data) if method == "POST" else self.generic(method, path)
-        with connection.cursor() as cursor:
-            # PostgreSQL gives a transaction its number with the first row that it writes or locks.
-            cursor.execute("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")
-            (wrote,) = cursor.fetchone()
+        queries = Queries()
+        with connection.execute_wrapper(queries):
+            response = self.post(path, data) if method == "POST" else self.generic(method, path)
+        wrote = queries.number > 0 and has_written()
         if wrote:
             transaction.rollback()
         cache = response.headers.get("Cache-Control", "")
         return Answer(response.status_code, _shown(response), cache, wrote)
+
+
+class Queries:
+    """How many there were: who asked nothing of the database wrote nothing there."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def __call__(self, execute: Any, *args: Any) -> Any:
+        self.number += 1
+        return execute(*args)
+
+
+def has_written() -> bool:
+    with connection.cursor() as cursor:
+        # PostgreSQL gives a transaction its number with the first row that it writes or locks.
+        cursor.execute("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")
+        return bool(cursor.fetchone()[0])
 
 
 def _shown(response: Any) -> str:
