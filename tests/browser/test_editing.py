@@ -20,6 +20,7 @@ pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "reading"]),
 ]
 
+KEPT_AFTER_MS = 2_500
 BODY = "## Before\n\nTwo logins take turns.\n\n## After\n\nDrop the first login.\n"
 
 
@@ -41,6 +42,11 @@ def save(post: Post, by: Any, now: Any, **changes: Any) -> None:
     document = Document.read({**post.document().plain(), **changes})
     note = revising.ChangeNote("meanwhile")
     revising.save(post, document, base_number=post.head.number, by=by, at=now, note=note)
+
+
+def pause(page: Page) -> None:
+    """Have the time pass after which what was typed is kept: the page's clock alone, for nobody waits."""
+    page.clock.fast_forward(KEPT_AFTER_MS)
 
 
 def test_a_text_is_written_with_toolbar_and_preview_and_says_what_is_wrong(
@@ -113,14 +119,17 @@ def test_what_was_typed_survives_a_reload_another_tab_and_a_lost_login(
     troubles.expect("403 .Forbidden")
     enter(page.context, live_server.url, people.editor)
     address = f"{live_server.url}/admin/kb/post/{post.pk}/change/"
+    page.clock.install()
     page.goto(address)
     page.get_by_label("Summary").fill("Typed and never saved.")
+    pause(page)
     expect(page.get_by_text("Saved privately at")).to_be_visible()
 
     page.goto(address)
     assert page.get_by_label("Summary").input_value() == ""
     screenshot(page, "editing-banner")
     page.get_by_label("Summary").fill("Typed past the banner.")
+    pause(page)
     expect(page.get_by_text("Not saved privately: Other unsaved changes of yours")).to_be_visible()
     assert WorkingCopy.objects.get().fields["summary"] == "Typed and never saved."
     page.get_by_label("Summary").fill("")
@@ -130,6 +139,7 @@ def test_what_was_typed_survives_a_reload_another_tab_and_a_lost_login(
     # The login ends, and another begins in another tab.
     Session.objects.all().delete()
     page.get_by_label("Summary").fill("Typed while logged out.")
+    pause(page)
     expect(page.get_by_text("you are logged out. Your text stays here.")).to_be_visible()
     screenshot(page, "editing-logged-out")
     with page.expect_popup() as popup:
@@ -166,6 +176,7 @@ def test_a_conflict_keeps_both_and_every_page_fits(
     enter(page.context, live_server.url, people.editor)
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.clock.install()
     page.goto(f"{live_server.url}/admin/kb/post/{post.pk}/change/")
     page.locator("#id_body").fill(BODY.replace("Two logins", "Three logins"))
     page.locator("#id_title").fill("Rotate passwords, mine")
@@ -178,6 +189,7 @@ def test_a_conflict_keeps_both_and_every_page_fits(
     expect(page.locator("#id_body")).to_have_value(
         BODY.replace("Two", "Three").replace("first", "oldest").rstrip()
     )
+    pause(page)
     expect(page.get_by_text("Saved privately at")).to_be_visible()  # what the merge made of it, untouched
     screenshot(page.locator(".kb-conflict"), f"editing-conflict-{width}-{scheme}")
     if width == 400:
