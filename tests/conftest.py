@@ -1,5 +1,6 @@
 """The fixed cast and makers that tests share."""
 
+import gc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib import import_module
@@ -41,6 +42,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put slow files first: `--no-loadscope-reorder` gives files to workers in this order."""
     places = {name: place for place, name in enumerate(SLOW)}
     items.sort(key=lambda item: places.get(item.path.name, len(SLOW)))
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage among what tests make: code and collected tests live to the end."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(scope="session")
