@@ -23,17 +23,21 @@ from kb.models import Post, Publication
 
 # Begun first, so that no worker is left alone with one of them at the end. The slowest first.
 SLOW = (
-    "test_quickstart.py",
     "test_hostile.py",
-    "test_embedded.py",
     "test_role_matrix.py",
-    "test_site.py",
+    "test_quickstart.py",
+    "test_editing.py",
+    "test_migrations.py",
+    "test_state_machine.py",
     "test_canary.py",
+    "test_demo.py",
+    "test_embedded.py",
+    "test_database.py",
+    "test_site.py",
     "test_content.py",
     "test_looks.py",
     "test_api_docs.py",
     "test_loading.py",
-    "test_demo.py",
 )
 
 
