@@ -170,6 +170,14 @@ def test_a_record_that_asks_for_review_waits_for_it(take: Import) -> None:
     assert Post.objects.get().state == State.WAITING
 
 
+def test_a_new_record_takes_few_queries(take: Import, django_assert_num_queries: Any) -> None:
+    take(record("1"))
+
+    # With 2 of the run itself, and 2 of the savepoint that stands for the record's transaction in a test.
+    with django_assert_num_queries(2 + 2 + 14):
+        take(record("2", title="Another note"))
+
+
 def test_the_same_file_twice_changes_nothing(take: Import, now: datetime) -> None:
     take(record("1", title="First", view_count=3), record("2", title="Second", entities=[PYTHON]))
     take(PAGE.read_bytes(), name="page.txt")

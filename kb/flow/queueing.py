@@ -5,6 +5,7 @@ posts never changes while nobody touches them, and one index gives it.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from math import log10
@@ -49,24 +50,31 @@ class _Reasons:
         return raised + BLOCKING * min(self.blocking, 3) + 10 * int(log10((post.view_count or 0) + 1))
 
 
-def settle(post: Post, *, by: Any = None, at: datetime, outcome: str = "") -> None:
+def settle(post: Post, *, by: Any = None, at: datetime, outcome: str = "", also: Iterable[str] = ()) -> None:
     """Bring the post's state and its place in the queue in step; the caller holds the post's lock.
 
-    `outcome` is the verdict that ends its stay; without one a stay ends as "settled".
+    `outcome` is the verdict that ends its stay; without one a stay ends as "settled". `also` names fields
+    that the caller set: they are saved along, for each write of a post costs one in all of its indexes.
     """
-    post.state = post.current_state()
-    post.save(update_fields=["state"])
-    refresh(post, by=by, at=at, outcome=outcome)
+    flags = _open_flags(post)
+    post.state = post.current_state({severity for _, severity in flags})
+    post.save(update_fields=["state", *also])
+    _place(post, flags, by=by, at=at, outcome=outcome)
 
 
-def refresh(post: Post, *, by: Any = None, at: datetime, outcome: str = "") -> QueueItem | None:
+def refresh(post: Post, *, at: datetime) -> None:
+    """Bring the post's place in the queue in step with its flags and readers."""
+    _place(post, _open_flags(post), by=None, at=at, outcome="")
+
+
+def _place(post: Post, flags: list[tuple[str, str]], *, by: Any, at: datetime, outcome: str) -> None:
     """Put the post into the queue, move it there, or let it leave, as its flags say."""
     item = QueueItem.objects.open().filter(post=post).first()
-    reasons = _reasons(post)
+    reasons = _reasons(flags)
     if post.state != State.WAITING and not CALLING.intersection(reasons.codes):
         if item:
             _leave(item, by=by, at=at, outcome=outcome)
-        return None
+        return
     item = item or QueueItem(post=post, since=at)
     item.codes, item.blocking, item.points = reasons.codes, reasons.blocking, reasons.points(post)
     item.rank = item.points * DAY - int(item.since.timestamp())
@@ -78,7 +86,6 @@ def refresh(post: Post, *, by: Any = None, at: datetime, outcome: str = "") -> Q
     item.save(update_fields=None if item.pk is None else REASONS)
     if by is not None and item.claimed_by_id == by.pk:
         touch(post, by=by, at=at)
-    return item
 
 
 def come_back(post: Post, *, left_at: datetime) -> None:
@@ -98,6 +105,8 @@ def writers(post: Post) -> set[int]:
     head = post.head
     if head is None:
         return set()
+    if head.number == 1:
+        return {head.author_id} if head.author_id else set()
     revisions = Revision.objects.filter(post=post)
     approved = revisions.filter(
         number__lt=head.number, decisions__verdict=Verdict.APPROVE, decisions__taken_back_by=None
@@ -108,10 +117,14 @@ def writers(post: Post) -> set[int]:
     return set(own.values_list("author_id", flat=True))
 
 
-def _reasons(post: Post) -> _Reasons:
-    found = list(Flag.objects.open().filter(revision=post.head_id).values_list("code", "severity"))
-    severities = Counter(severity for _, severity in found)
-    return _Reasons(sorted({code for code, _ in found}), severities[Severity.BLOCKING])
+def _open_flags(post: Post) -> list[tuple[str, str]]:
+    """Code and severity of each on the newest revision."""
+    return list(Flag.objects.open().filter(revision=post.head_id).values_list("code", "severity"))
+
+
+def _reasons(flags: list[tuple[str, str]]) -> _Reasons:
+    severities = Counter(severity for _, severity in flags)
+    return _Reasons(sorted({code for code, _ in flags}), severities[Severity.BLOCKING])
 
 
 def _leave(item: QueueItem, *, by: Any, at: datetime, outcome: str) -> None:

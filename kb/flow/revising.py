@@ -136,7 +136,7 @@ def restore(
     return _save(post, old.document, "", Frozen(Origin.RESTORE, at, by, note, source_hash=old.source_hash))
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def import_new(record: Record, *, run: ImportRun, at: datetime) -> Post:
     """Write a post from a source record that kb does not know yet. It is a draft."""
     post = _insert(
@@ -368,27 +368,28 @@ def _freeze(post: Post, document: Document, version: str, frozen: Frozen) -> Rev
     if post.head:
         scheduling.lapse(post, by=frozen.author, at=frozen.at)
     post.head, post.edited_by = revision, frozen.author
-    post.save(update_fields=["head", "edited_by"])
     note_likeness(post)
     flagging.run(revision, at=frozen.at)
-    queueing.settle(post, by=frozen.author, at=frozen.at)
+    queueing.settle(post, by=frozen.author, at=frozen.at, also=["head", "edited_by"])
     return revision
 
 
 def note_likeness(post: Post) -> Likeness:
     """Keep the hashes of the newest revision by which near duplicates are found."""
     newest = head(post)
-    hashed = {"fingerprint": newest.fingerprint, "bands": likeness.bands(newest.document)}
-    row, _ = Likeness.objects.update_or_create(post=post, defaults=hashed)
+    row = Likeness(post=post, fingerprint=newest.fingerprint, bands=likeness.bands(newest.document))
+    # One statement, whether there is a row or not.
+    Likeness.objects.bulk_create(
+        [row], update_conflicts=True, unique_fields=["post"], update_fields=["fingerprint", "bands"]
+    )
     return row
 
 
 def _insert_revision(post: Post, document: Document, version: str, frozen: Frozen) -> Revision:
     canonical = document.canonical()
-    last = post.revisions.order_by("-number").values_list("number", flat=True).first() or 0
     return Revision.objects.create(
         post=post,
-        number=last + 1,
+        number=_next_number(post),
         version=version,
         origin=frozen.origin,
         author=frozen.author,
@@ -403,6 +404,13 @@ def _insert_revision(post: Post, document: Document, version: str, frozen: Froze
         import_run=frozen.run,
         created_at=frozen.at,
     )
+
+
+def _next_number(post: Post) -> int:
+    if post.head is None:
+        return 1
+    # Not the head's: what an import brought may lie aside, with a higher one.
+    return post.revisions.order_by("-number").values_list("number", flat=True)[0] + 1
 
 
 def _source_hash(post: Post, frozen: Frozen) -> str:

@@ -1,5 +1,6 @@
 """Posts: an identity that never changes, and the working draft that editors change."""
 
+from collections.abc import Collection
 from typing import Self
 
 from django.conf import settings
@@ -189,12 +190,17 @@ class Post(models.Model):
         """The post's address for readers; it answers once the post is published."""
         return reverse("site:post", args=[self.slug])
 
-    def current_state(self) -> State:
-        """What is going on, from the newest revision's last decision and its open flags."""
+    def current_state(self, severities: Collection[str] | None = None) -> State:
+        """What is going on, from the newest revision's last decision and its open flags.
+
+        `severities` are those of these flags, where the caller has read them.
+        """
         if self.head is None:
             return State.DRAFT
         verdict = self.head.decisions.in_force().values_list("verdict", flat=True).first()
-        holding_up = set(self.head.flags.holding_up().values_list("severity", flat=True))
+        if severities is None:
+            severities = set(self.head.flags.open().values_list("severity", flat=True))
+        holding_up = {severity for severity in severities if severity != Severity.ADVISORY}
         if verdict == Verdict.REQUEST_CHANGES and Severity.ASKS not in holding_up:
             return State.CHANGES_REQUESTED
         if holding_up:
