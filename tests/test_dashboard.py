@@ -108,6 +108,19 @@ def test_the_first_page_takes_as_many_queries_for_three_posts_as_for_one(
                 dashboard.whole(request)
 
 
+@pytest.mark.parametrize("number", [1, 3])
+def test_the_whole_answer_takes_as_many_queries_for_three_posts_as_for_one(
+    client: Client, people: Any, make_post: Any, publish: Any, django_assert_num_queries: Any, number: int
+) -> None:
+    for _ in range(number):
+        publish(make_post(ask_for_review=True))
+        make_post(ask_for_review=True)
+    client.force_login(people.administrator)
+
+    with django_assert_num_queries(13):
+        assert client.get(reverse("admin:index")).status_code == 200
+
+
 def test_the_backlog_of_each_day_is_what_came_less_what_left(make_post: Any) -> None:
     first, second, third = (make_post() for _ in range(3))
     waited(first, came=200)

@@ -427,6 +427,20 @@ def test_take_next_claims_the_most_harmful_and_opens_it(reviewer: Client, shelf:
     assert reviewer.get(response.headers["Location"]).status_code == 200
 
 
+@pytest.mark.parametrize("number", [1, 3])
+def test_take_next_asks_the_same_number_of_queries_of_one_item_and_of_three(
+    reviewer: Client, make_post: MakePost, django_assert_num_queries: Any, number: int
+) -> None:
+    for _ in range(number):
+        make_post(ask_for_review=True)
+
+    with django_assert_num_queries(8):
+        response = reviewer.post("/admin/kb/queue/next/")
+
+    assert QueueItem.objects.exclude(claimed_by=None).count() == 1
+    assert response.status_code == 302
+
+
 def test_take_next_says_when_nothing_is_left(reviewer: Client, make_post: MakePost, people: Any) -> None:
     make_post(by=people.reviewer, ask_for_review=True)
 
