@@ -10,7 +10,9 @@ import logging
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
 from django.core.management import call_command
@@ -20,29 +22,57 @@ from django.test.utils import CaptureQueriesContext
 
 from kb.models import Post, Publication, Revision
 from tests.benchmarks import filling
+from tests.forms import filled
 
 # What is measured. {post} is the id of a post that waits for review, another one each time.
 PLACES = {
     "first page": "/admin/",
     "posts": "/admin/kb/post/",
     "posts that wait": "/admin/kb/post/?state=waiting",
+    "posts, by flag": "/admin/kb/post/?flag=credential",
+    "posts, by score": "/admin/kb/post/?score=none",
+    "posts, searched": "/admin/kb/post/?q=nothing+has+this",
     "queue": "/admin/kb/queue/",
     "queue, by flag": "/admin/kb/queue/?flag=missing_owner&claim=free",
     "queue, by topic": "/admin/kb/queue/?topic=no+such+topic",
+    "queue, by source": "/admin/kb/queue/?source=no+such+source",
+    "queue, by run": "/admin/kb/queue/?run=1",
     "queue, by age": "/admin/kb/queue/?age=30&score=0-49",
     "queue, by author": "/admin/kb/queue/?author=person-1",
+    "changes requested": "/admin/kb/queue/?tab=returned",
     "my drafts": "/admin/kb/queue/?tab=drafts",
     "due": "/admin/kb/queue/?tab=due",
     "my decisions": "/admin/kb/queue/?tab=decided",
     "review page": "/admin/kb/post/{post}/review/",
+    "review, beside": "/admin/kb/post/{post}/review/?base=1&view=split",
+    "form": "/admin/kb/post/{post}/change/",
+    "preview": "/admin/kb/post/{post}/preview/",
     "revision page": "/admin/kb/post/{post}/history/2/",
+    "revisions compared": "/admin/kb/post/{post}/history/1/diff/3/",
+    "history": "/admin/kb/post/{post}/history/",
+    "comments": "/admin/kb/post/{post}/comments/",
+    "audit of a post": "/admin/kb/post/{post}/audit/",
+    "audit": "/admin/kb/audit/",
+    "audit of a person": "/admin/kb/audit/?who=person-1",
+    "rights": "/admin/kb/rights/",
+    "sign-off": "/admin/kb/sign-off/",
+    "notices": "/admin/kb/notices/",
 }
 NEXT = "/admin/kb/queue/next/"
+CHECK = "/admin/kb/post/check/"
 TIMES = 30
 
 
-def measure() -> Iterator[tuple[str, int, float, float]]:
-    """Place, queries, then median and 95th percentile of server time in milliseconds."""
+class Taken(NamedTuple):
+    """Milliseconds of one request: by the clock, of this process, and in the database."""
+
+    wall: float
+    own: float
+    database: float
+
+
+def measure() -> Iterator[tuple[str, int, list[Taken]]]:
+    """Place, queries, and what each request took."""
     client = Client()
     client.force_login(User.objects.get(username="person-0"))
     waiting = list(Post.objects.waiting().order_by("?").values_list("pk", flat=True)[: TIMES + 1])
@@ -50,23 +80,42 @@ def measure() -> Iterator[tuple[str, int, float, float]]:
         sys.exit(f"Only {len(waiting)} posts wait, and {TIMES + 1} are needed: fill again, without --keep")
     for name, place in PLACES.items():
         addresses = [place.format(post=post) for post in waiting]
-        with CaptureQueriesContext(connection) as queries:
-            answer = client.get(addresses[0])
-        asked = len(queries)
-        if answer.status_code != 200:
-            sys.exit(f"{addresses[0]} answered {answer.status_code}, expected 200")
-        taken = [timed(client, address) for address in addresses[1:]]
-        yield name, asked, statistics.median(taken), statistics.quantiles(taken, n=20)[-1]
+        yield repeat(name, [partial(client.get, address) for address in addresses])
+    typed = [filled(client.get(PLACES["form"].format(post=post)), "post_form") for post in waiting]
+    yield repeat("check of a draft", [partial(client.post, CHECK, sent) for sent in typed])
+    yield repeat("take next", [partial(client.post, NEXT)] * (TIMES + 1))
+
+
+def repeat(name: str, requests: list[Callable[[], Any]]) -> tuple[str, int, list[Taken]]:
     with CaptureQueriesContext(connection) as queries:
-        client.post(NEXT)
-    taken = [timed(client, NEXT, "POST") for _ in range(TIMES)]
-    yield "take next", len(queries), statistics.median(taken), statistics.quantiles(taken, n=20)[-1]
+        answer = requests[0]()
+    if answer.status_code not in {200, 302}:
+        sys.exit(f"{name}: answered {answer.status_code}, expected 200")
+    return name, len(queries.captured_queries), [timed(request) for request in requests[1:]]
 
 
-def timed(client: Client, address: str, method: str = "GET") -> float:
-    start = time.perf_counter()
-    client.generic(method, address)
-    return 1000 * (time.perf_counter() - start)
+def timed(request: Callable[[], Any]) -> Taken:
+    in_database = 0.0
+
+    def watch(execute: Callable[..., Any], *asked: Any) -> Any:
+        nonlocal in_database
+        start = time.perf_counter()
+        try:
+            return execute(*asked)
+        finally:
+            in_database += time.perf_counter() - start
+
+    start, own = time.perf_counter(), time.process_time()
+    with connection.execute_wrapper(watch):
+        request()
+    taken = time.perf_counter() - start, time.process_time() - own, in_database
+    return Taken(*(1000 * seconds for seconds in taken))
+
+
+def figures(taken: list[Taken]) -> Iterator[float]:
+    """Median and 95th percentile of each."""
+    for column in zip(*taken, strict=True):
+        yield from (statistics.median(column), statistics.quantiles(column, n=20)[-1])
 
 
 def use_own_database(*, keep: bool) -> bool:
@@ -105,10 +154,14 @@ def main() -> None:
         f"{Post.objects.count():,} posts, {Revision.objects.count():,} revisions, "
         f"{Publication.objects.count():,} publications, {TIMES} requests each"
     )
-    print(f"{'':<20}{'queries':>8}{'p50 ms':>9}{'p95 ms':>9}")
+    print(f"{'milliseconds':<20}{'':>8}{'server time':>16}{'of it own CPU':>16}{'in PostgreSQL':>16}")
+    print(f"{'':<20}{'queries':>8}" + f"{'p50':>10}{'p95':>6}" * 3)
     with override_settings(ALLOWED_HOSTS=["testserver"]):
-        for name, queries, middle, high in measure():
-            print(f"{name:<20}{queries:>8}{middle:>9.0f}{high:>9.0f}")
+        for name, queries, taken in measure():
+            numbers = (
+                f"{number:>{6 if place % 2 else 10}.0f}" for place, number in enumerate(figures(taken))
+            )
+            print(f"{name:<20}{queries:>8}" + "".join(numbers), flush=True)
 
 
 if __name__ == "__main__":

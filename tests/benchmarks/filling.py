@@ -15,46 +15,68 @@ from unittest import mock
 
 from django.contrib.auth.models import Group, User
 from django.db import connection, transaction
-from django.db.models import Model
+from django.db.models import DateTimeField, Field, Model
 
 from kb import likeness
-from kb.choices import Origin, State, Verdict
+from kb.choices import Origin, Outcome, ReportKind, State, Verdict
 from kb.document import Document
 from kb.flow import flagging, publishing, queueing
 from kb.models import (
     Checklist,
     ChecklistItem,
+    Comment,
+    Criteria,
     Decision,
     Entity,
     Flag,
     Image,
+    ImportRun,
     Likeness,
+    Notice,
+    Oversight,
     Post,
     PostEntity,
     Publication,
     QueueItem,
+    Receipt,
+    Report,
     Revision,
+    Schedule,
+    SourceRecord,
+    Tick,
+    Verification,
 )
 from kb.models.post import SAME_NAME
 from kb.sources import synthesis
 
 BATCH = 1000  # posts in one go
-BODIES = 2000  # different ones: rendering each of 100,000 would take minutes more
-START = datetime(2024, 1, 1, tzinfo=UTC)
+BODIES = 1000  # different ones: rendering each of them takes minutes
+DIFFERENT = 10_000  # posts; the others repeat them under other names
+APART = timedelta(minutes=5)  # from one post to the next
+A_RUN = 5000  # posts
+# In the order in which the rows name each other; of the rest a few rows are enough.
+REPEATED = (
+    *(Post, Revision, Likeness, Checklist, ChecklistItem, PostEntity, Image, SourceRecord, Receipt, Flag),
+    *(Decision, QueueItem, Publication, Tick, Schedule, Oversight, Verification, Report, Comment, Notice),
+)
+CRITERIA = {"name": "Every note", "version": 1, "items": ["It was tried.", "The way back works."]}
 CHANGES = ("Say what is measured.", "Name the way back.", "Drop what no longer holds.")
 
 
 class Rows:
     """The rows of one post after the other, with ids of our own, so that each names the others unsaved."""
 
-    def __init__(self, people: list[User], revisions_each: int):
+    def __init__(self, people: list[User], posts: int, revisions_each: int):
         self.people = people
+        # The newest are of today: what the first page counts by day and week has something to count.
+        self.start = datetime.now(UTC) - posts * APART - timedelta(days=2)
         self.revisions_each = revisions_each
         self.chance = synthesis.Chance()
         self.bodies: dict[int, str] = {}
         self.hashed: dict[int, list[int]] = {}
         self.entities: dict[tuple[str, str], Entity] = {}
         self.last: dict[type[Model], int] = defaultdict(int)
+        self.run: ImportRun | None = None
 
     def new(self, model: type[Any], **values: Any) -> Any:
         self.last[model] += 1
@@ -65,7 +87,13 @@ class Rows:
         content = record.pop("document")
         content["body"] = self.bodies.setdefault(number % BODIES, content["body"])
         document = Document.read(content)
-        at = START + timedelta(minutes=5 * number)
+        at = self.start + number * APART
+        if self.run is None or number % A_RUN == 0:
+            counts = {Outcome.CREATED: A_RUN}
+            self.run = self.new(
+                ImportRun, started_at=at, finished_at=at + timedelta(minutes=9), counts=counts
+            )
+            yield self.run
         post = self.new(Post, **record, created_at=at, updated_at=at)
         revisions, document = self.revisions(post, document, at)
         self.put(document, post)
@@ -81,6 +109,8 @@ class Rows:
         yield from self.flags(post, rules)
         if rules:
             yield self.queue_item(post, [rule.code for rule, _ in rules])
+        yield from self.came(post, revisions[0])
+        yield from self.said(post, revisions[-1])
         if number % 3 == 0:
             yield from self.publication(post, revisions[-2:][0])
 
@@ -124,6 +154,7 @@ class Rows:
                     parent=found[-1] if found else None,
                     canonical=canonical.decode(),
                     fingerprint=hashlib.sha256(canonical).hexdigest(),
+                    import_run=None if author else self.run,
                     reason=CHANGES[number % 3] if author else "",
                     created_at=at + timedelta(hours=number),
                 )
@@ -185,32 +216,105 @@ class Rows:
         due = decision.at + timedelta(days=90)
         fields = publishing.compile_fields(revision, decision, first=decision.at, review_by=due)
         yield self.new(Publication, post=post, search="", **fields)
+        yield from self.kept(post, decision, due)
+
+    def came(self, post: Post, revision: Revision) -> Iterator[Model]:
+        """What an import leaves."""
+        place = f"notes.jsonl, line {post.pk}"
+        content = revision.canonical[:500].encode()
+        yield self.new(SourceRecord, revision=revision, format="jsonl", place=place, content=content)
+        yield self.new(
+            Receipt, run=self.run, place=place, outcome=Outcome.CREATED, post=post, revision=revision
+        )
+
+    def said(self, post: Post, revision: Revision) -> Iterator[Model]:
+        """What people say of a draft, each of them to the next one."""
+        person, other = (self.people[(post.pk + step) % len(self.people)] for step in (2, 3))
+        if post.pk % 5 == 0:
+            done = {"resolved_at": revision.created_at, "resolved_by": other} if post.pk % 10 else {}
+            words = {"field": "title", "quote": post.title[:9], "text": CHANGES[post.pk % 3]}
+            yield self.new(Comment, revision=revision, by=person, at=revision.created_at, **words, **done)
+            sentence = f"{person} commented on “{post}”."
+            read = revision.created_at if post.pk % 10 else None
+            yield self.new(
+                Notice, user=other, at=revision.created_at, sentence=sentence, post=post, read_at=read
+            )
+
+    def kept(self, post: Post, decision: Decision, due: datetime) -> Iterator[Model]:
+        """What belongs to a decision and to what it published."""
+        revision, at = decision.revision, decision.at
+        if post.pk % 4 == 0:
+            ticked = Criteria(pk=1)
+            yield from (self.new(Tick, decision=decision, criteria=ticked, item=item) for item in range(2))
+        if post.pk % 10 == 0:
+            yield self.new(
+                Schedule, decision=decision, publish_at=at, ended_at=at, outcome=Schedule.PUBLISHED
+            )
+        if post.pk % 20 == 0:
+            yield Oversight(post=post, set_by=decision.reviewer)
+            said = {"by": decision.reviewer, "at": min(due, datetime.now(UTC)), "checked": "Ran it again."}
+            yield self.new(Verification, revision=revision, fingerprint=revision.fingerprint, **said)
+        if post.pk % 50 == 0:
+            kind = ReportKind.values[post.pk % len(ReportKind)]
+            yield self.new(Report, revision=revision, kind=kind, sentence=CHANGES[0], sender="someone", at=at)
 
 
 def fill(posts: int, revisions: int) -> None:
     """Write everything in one transaction, in which the guards of the tables sleep."""
-    rows = Rows(make_people(), max(1, round(revisions / posts)))
+    made = min(posts, DIFFERENT)
+    rows = Rows(make_people(), made, max(1, round(revisions / posts)))
     with transaction.atomic(), connection.cursor() as cursor, remembering():
         tables = [table for table in connection.introspection.table_names(cursor) if table.startswith("kb_")]
         switch(cursor, "DISABLE", tables)
-        for first in range(1, posts + 1, BATCH):
+        copy(cursor, Criteria, [rows.new(Criteria, **CRITERIA, made_at=rows.start)])
+        for first in range(1, made + 1, BATCH):
             batch = defaultdict(list)
-            for number in range(first, min(first + BATCH, posts + 1)):
+            for number in range(first, min(first + BATCH, made + 1)):
                 for row in rows.of(number):
                     batch[type(row)].append(row)
             for model, found in batch.items():
                 copy(cursor, model, found)
-            tell(f"{min(first + BATCH - 1, posts):>9,} of {posts:,} posts")
+            tell(f"{min(first + BATCH - 1, made):>9,} of {made:,} different posts")
         # The search column is made by the database.
         cursor.execute("UPDATE kb_publication SET search = to_tsvector('english', title || ' ' || summary)")
+        for model in REPEATED:
+            repeat(cursor, model, rows.last, range(1, posts // made), made * APART)
+            tell(f"{posts // made} times {model._meta.verbose_name_plural:<30}")
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         switch(cursor, "ENABLE", tables)
         for model, last in rows.last.items():
+            times = posts // made if model in REPEATED else 1
             cursor.execute(
-                "SELECT setval(pg_get_serial_sequence(%s, 'id'), %s)", [model._meta.db_table, last]
+                "SELECT setval(pg_get_serial_sequence(%s, 'id'), %s)", [model._meta.db_table, last * times]
             )
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
+
+
+def repeat(
+    cursor: Any, model: type[Model], last: dict[type[Model], int], times: range, apart: timedelta
+) -> None:
+    """Write all rows of a table again, as of other posts that came earlier; the database does it fastest."""
+    columns = {field.column: again(field, last) for field in model._meta.concrete_fields}
+    cursor.execute(
+        f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) SELECT {', '.join(columns.values())}"
+        f" FROM {model._meta.db_table}, generate_series(%(first)s, %(last)s) AS again",
+        {"first": times.start, "last": times.stop - 1, "apart": apart},
+    )
+
+
+def again(field: Field, last: dict[type[Model], int]) -> str:
+    """What a column says in the row that repeats another one."""
+    named = field.model if field.primary_key and not field.is_relation else field.related_model
+    if named in REPEATED:
+        return f"{field.column} + again * {last.get(named, 0)}"
+    if isinstance(field, DateTimeField):
+        return f"{field.column} - again * %(apart)s"
+    if field.name in {"slug", "source_id"}:
+        return f"{field.column} || '-' || again"
+    if field.name == "rank":
+        return f"{field.column} + again * extract(epoch FROM %(apart)s)::bigint"
+    return f'"{field.column}"'
 
 
 @contextmanager
