@@ -165,6 +165,7 @@ class Post(models.Model):
         indexes = [
             models.Index(fields=["-updated_at", "-id"], name="kb_post_by_update"),
             models.Index(fields=["topic"], name="kb_post_by_topic"),
+            models.Index(fields=["source"], name="kb_post_by_source"),
             models.Index(fields=["edited_by", "state", "-updated_at"], name="kb_post_by_editor"),
         ]
         constraints = [
