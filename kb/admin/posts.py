@@ -6,11 +6,13 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin import helpers
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
 from django.db.models import Prefetch, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -42,6 +44,20 @@ HEAVY = (
 )
 
 
+class FewFirst(Paginator):
+    """Counts rows, and of few keeps which they are: no second search through all posts for the page."""
+
+    few: list[int] | None = None
+
+    @cached_property
+    def count(self) -> int:
+        found = list(self.object_list.order_by().values_list("pk", flat=True)[: self.per_page + 1])
+        if len(found) > self.per_page:
+            return self.object_list.order_by().count()
+        self.few = found
+        return len(found)
+
+
 @admin.register(Post)
 class PostAdmin(ListAdmin):
     actions = ["ask_for_review"]
@@ -61,6 +77,7 @@ class PostAdmin(ListAdmin):
         filters.TopicFilter,
     )
     list_per_page = 50
+    paginator = FewFirst
     ordering = ("-updated_at", "-pk")
     search_fields = ("title", "slug", "reference", "topic")
     search_help_text = "Searches title, address, reference and topic."
@@ -123,7 +140,9 @@ class PostAdmin(ListAdmin):
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         changes = super().get_changelist_instance(request)
         open_flags = Prefetch("head__flags", queryset=Flag.objects.open(), to_attr="open_flags")
-        changes.result_list = _page(changes.result_list, open_flags)
+        few = changes.paginator.few
+        found = changes.result_list if few is None else changes.result_list.filter(pk__in=few)
+        changes.result_list = _page(found, open_flags)
         return changes
 
     @admin.display(description="Title and topic", ordering="title")
