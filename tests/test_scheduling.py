@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import DatabaseError, transaction
@@ -119,6 +120,37 @@ def test_a_time_that_is_over_is_refused_and_nothing_is_decided(
 
     assert refusal.value.code == "past"
     assert (Decision.objects.count(), Schedule.objects.count()) == (0, 0)
+
+
+def test_a_time_that_no_calendar_can_give_back_is_refused(
+    make_post: Any, approve: Any, now: datetime
+) -> None:
+    last = datetime.max.replace(tzinfo=ZoneInfo("America/New_York"))  # in UTC it is the year 10,000
+
+    with pytest.raises(Refused) as refusal:
+        approve(make_post(), publish_at=last)
+    approve(make_post(), publish_at=now + scheduling.FURTHEST)
+
+    assert refusal.value.code == "too_far"
+    assert list(Schedule.objects.values_list("publish_at", flat=True)) == [now + scheduling.FURTHEST]
+
+
+def test_a_blocking_flag_raised_meanwhile_holds_it_up_until_it_is_closed(
+    make_post: Any, approve: Any, people: SimpleNamespace, now: datetime
+) -> None:
+    post = make_post(ask_for_review=True)
+    approve(post, publish_at=now + HOUR)
+    said = {"severity": "blocking", "sentence": "It holds a password."}
+    flag = reviewing.raise_flag(post, **said, by=people.second_reviewer, at=now)
+
+    held = scheduling.publish_due(at=now + HOUR)
+    before = (Publication.objects.count(), outcomes())
+    reviewing.close_flag(flag, by=people.second_reviewer, at=now + HOUR, note="It is an example.")
+    ended = scheduling.publish_due(at=now + 2 * HOUR)
+
+    assert (held, before) == ([], (0, [Schedule.PENDING]))
+    assert [schedule.outcome for schedule in ended] == [Schedule.PUBLISHED]
+    assert Publication.objects.get().approval == ended[0].decision
 
 
 def test_its_reviewer_takes_a_scheduled_approval_back_until_its_time(

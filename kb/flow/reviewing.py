@@ -42,7 +42,7 @@ def approve(
 
     `ticks` are criteria that the reviewer ticked: primary key of Criteria and position in its list. Raises
     Refused: `not_allowed`, `changed`, `already_decided`, `own_work`, `open_blocking_flags`, `past`,
-    `bad_tick` or `not_compiled`.
+    `too_far`, `bad_tick` or `not_compiled`.
     """
     permitting.require(by, "kb.review_post", "kb.publish_post")
     post = lock(post)

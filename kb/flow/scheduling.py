@@ -1,26 +1,34 @@
 """Turn an approval for later into a publication when its time has come, or let it lapse.
 
 Until then the approval reaches no reader: triggers refuse it. A draft that changed meanwhile ends it, for an
-approval holds for exactly the content that was seen.
+approval holds for exactly the content that was seen. A blocking flag that was raised meanwhile holds it up
+until somebody closes the flag.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 
 from kb.errors import InvalidDocument, Refused
 from kb.flow import noticing, publishing
-from kb.models import Decision, Post, Schedule
+from kb.models import Decision, Flag, Post, Schedule
+
+FURTHEST = timedelta(days=3650)  # beyond is a slip, and near the calendar's end no moment can be read back
 
 
 def schedule(approval: Decision, *, publish_at: datetime, at: datetime) -> Schedule:
-    """Let an approval take effect later. Raises Refused `past`."""
+    """Let an approval take effect later. Raises Refused `past` or `too_far`."""
     if publish_at <= at:
         raise Refused(
             f"The time to publish, {publish_at:%Y-%m-%d %H:%M %Z}, is over: choose a later one, or none to "
             "publish now.",
             code="past",
+        )
+    if publish_at - at > FURTHEST:
+        raise Refused(
+            f"The time to publish, {publish_at:%Y-%m-%d}, is more than ten years away: choose a sooner one.",
+            code="too_far",
         )
     return Schedule.objects.create(decision=approval, publish_at=publish_at)
 
@@ -47,6 +55,8 @@ def _publish(pk: int, at: datetime) -> Schedule | None:
         return None
     if not _holds(due.decision, post):
         return _lapse(due, "it changed since you approved it", at)
+    if Flag.objects.open().blocking().filter(revision=post.head_id).exists():
+        return None  # raised since the approval: who closes it lets the next run publish
     try:
         with transaction.atomic():
             _end(due, Schedule.PUBLISHED, at)
