@@ -311,3 +311,17 @@ def test_a_sender_is_an_address_that_the_server_or_its_proxy_saw(
 
     with override_settings(TRUST_FORWARDED_FOR=trusted):
         assert sender(request) == expected
+
+
+def test_a_closing_is_not_undone_when_readers_reported_anew(
+    post: Post, people: SimpleNamespace, now: datetime
+) -> None:
+    report(post, now)
+    closed = reviewing.close_flag(flag_of(post), by=people.reviewer, at=now, note="Mended.")
+    report(post, now + timedelta(seconds=5), kind="wrong")
+
+    with pytest.raises(Refused) as refusal:
+        reviewing.reopen_flag(closed, by=people.reviewer, at=now + timedelta(seconds=10))
+
+    assert refusal.value.code == "changed"
+    assert flag_of(post).sentence == "A reader reports: wrong."

@@ -220,7 +220,9 @@ def reopen_flag(flag: Flag, *, by: Any, at: datetime) -> Flag:
             code="too_late",
         )
     decided = Decision.objects.filter(revision__post=post, at__gte=flag.closed_at).exists()
-    again = Flag.objects.open().filter(revision=flag.revision_id, code=flag.code, sentence=flag.sentence)
+    again = Flag.objects.open().filter(revision=flag.revision_id, code=flag.code, raised_by=flag.raised_by_id)
+    if flag.raised_by_id:
+        again = again.filter(sentence=flag.sentence)  # of a rule's own there is only one
     if decided or post.head_id != flag.revision_id or again.exists():
         raise Refused(f"“{post}” changed since, or somebody decided anew: look at it again.", code="changed")
     reopened = _again(flag)
