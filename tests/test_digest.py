@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from kb import checks
-from kb.flow import digesting, noticing, reviewing
+from kb.flow import digesting, noticing, reviewing, verifying
 from kb.models import Digest, Post, Publication
 
 pytestmark = pytest.mark.django_db
@@ -213,3 +213,18 @@ def test_what_waits_since_long_says_so(make_post: Any, people: Any) -> None:
     letter = digesting.compose(people.reviewer, at=at)
 
     assert "the oldest for" in letter.subject
+
+
+def test_owners_learn_nothing_of_what_readers_lost_at_its_moment(
+    make_post: Any, publish: Any, people: Any, now: Any
+) -> None:
+    post = make_post(owner="stranger")
+    publication = publish(post)
+    verifying.set_withholding(post, on=True, by=people.reviewer, at=now)
+
+    moment = publication.review_by
+    before = digesting.compose(people.stranger, at=moment - timedelta(seconds=1))
+    after = digesting.compose(people.stranger, at=moment)
+
+    assert before is not None
+    assert after is None

@@ -148,6 +148,7 @@ def _due(user: User, at: datetime) -> Section:
     names = {name.strip().lower() for name in (user.username, user.email, user.get_full_name())} - {""}
     mine = (
         Publication.objects.filter(review_by__lte=at + SOON)
+        .exclude(withhold_at__lte=at)  # readers lost it at that moment, before upkeep runs
         .annotate(named=Lower("post__owner"))
         .filter(named__in=names)
     )
