@@ -2,6 +2,7 @@
 
 import html
 import re
+from time import process_time
 from typing import Any
 
 import pytest
@@ -186,3 +187,13 @@ class TestStaffApi:
         client.force_login(people.stranger)
 
         assert client.get(self.address(post, 1, 2)).status_code == 403
+
+
+def test_a_long_run_of_spaces_is_read_once() -> None:
+    spaces = " " * 100_000
+    before = process_time()
+
+    shows = page(read(body=f"{spaces}a"), read(body=f"{spaces}b\n  \nc"))
+
+    assert process_time() - before < 5  # seconds; a minute and more if each space began anew
+    assert 'title="space, 2 at the end of the line">··</span>' in shows

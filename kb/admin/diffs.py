@@ -108,8 +108,9 @@ def all_fields(document: Document) -> list[Field]:
 
 # --- Text ---
 
+# Spaces from their first one on, and without a way back: a long run of them is read once.
 _HIDDEN = re.compile(
-    "[\t\u00a0\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\x00-\x08\x0b-\x1f\x7f-\x9f]| +(?=\n)"
+    "[\t\u00a0\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\x00-\x08\x0b-\x1f\x7f-\x9f]|(?<! ) ++(?=\n)"
 )
 _TAG = re.compile(r"(<[^>]*>)")
 
