@@ -1,5 +1,6 @@
 """Turn the promises of config/security.py that Django 5.2 has no middleware for into headers and refusals."""
 
+import codecs
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from urllib.parse import unquote_to_bytes
@@ -82,6 +83,23 @@ class NoNulMiddleware:
         query = request.META.get("QUERY_STRING", "")
         if request.path.startswith("/admin/") and b"\x00" in unquote_to_bytes(query):
             sentence = "The address holds a NUL character. Remove it and try again."
+            return errors.refuse(request, HTTPStatus.BAD_REQUEST, sentence)
+        return self.get_response(request)
+
+
+class Utf8Middleware:
+    """Refuse a request that names another encoding than UTF-8.
+
+    Django would read addresses and forms by it, and some encodings give what PostgreSQL takes none of: a NUL
+    that NoNulMiddleware does not see, or half a pair of surrogates.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.encoding and codecs.lookup(request.encoding).name not in {"utf-8", "ascii"}:
+            sentence = "The Content-Type header names an encoding other than UTF-8: send UTF-8."
             return errors.refuse(request, HTTPStatus.BAD_REQUEST, sentence)
         return self.get_response(request)
 

@@ -27,6 +27,7 @@ MIDDLEWARE = [
     "config.health.ProbeMiddleware",  # before the host check and the redirect to https
     "django.middleware.security.SecurityMiddleware",
     "config.middleware.BodyLimitMiddleware",
+    "config.middleware.Utf8Middleware",
     "config.middleware.NoNulMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

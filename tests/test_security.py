@@ -226,6 +226,15 @@ def test_a_query_with_a_nul_gets_no_further_than_the_admins_door(client: Client,
     assert "NUL character" in response.content.decode()
 
 
+@pytest.mark.parametrize("address", ["/?q=%5Cud800", "/admin/kb/post/?q=%5Cx00"])
+@pytest.mark.parametrize("encoding", ["unicode_escape", "utf-7", "UTF-16"])
+def test_a_request_in_another_encoding_is_refused(client: Client, address: str, encoding: str) -> None:
+    response = client.get(address, CONTENT_TYPE=f"text/plain; charset={encoding}")
+
+    assert response.status_code == 400
+    assert "send UTF-8" in response.content.decode()
+
+
 @pytest.mark.parametrize("kind", ["text/plain; x*=bogus''%41", "text/plain; charset=nothing", ";;=", "\xff"])
 def test_a_content_type_that_cannot_be_read_is_no_failure(kind: str) -> None:
     request = Handler.request_class(RequestFactory()._base_environ(CONTENT_TYPE=kind))
