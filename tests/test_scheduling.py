@@ -297,3 +297,22 @@ class TestClosedFlag:
             reviewing.reopen_flag(closed, by=people.second_reviewer, at=now)
 
         assert refusal.value.code == "changed"
+
+
+def test_an_approval_that_lapsed_vouches_for_nobodys_text(
+    make_post: Any, approve: Any, edit: Any, people: SimpleNamespace, now: datetime
+) -> None:
+    post = make_post(by=people.second_reviewer, ask_for_review=True)
+    approve(post, publish_at=now + HOUR)
+    post.refresh_from_db()
+    seen = {"number": post.head.number, "fingerprint": post.head.fingerprint}
+    reviewing.request_changes(post, **seen, by=people.administrator, at=now, comment="It is wrong.")
+    edit(post, title="A comma, changed")
+    post.refresh_from_db()
+    seen = {"number": post.head.number, "fingerprint": post.head.fingerprint}
+
+    with pytest.raises(Refused) as refusal:
+        reviewing.approve(post, **seen, by=people.second_reviewer, at=now)
+
+    assert refusal.value.code == "own_work"
+    assert Publication.objects.count() == 0

@@ -16,10 +16,10 @@ from django.db import transaction
 from django.db.models import Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from kb.choices import Origin, Severity, State, Verdict
+from kb.choices import Origin, Severity, State
 from kb.errors import Refused
 from kb.flow import noticing, permitting
-from kb.models import Flag, Post, QueueItem, Revision
+from kb.models import Decision, Flag, Post, QueueItem, Revision, Schedule
 from kb.models.waiting import CLAIM_LASTS
 
 DAY = 86_400  # seconds
@@ -100,7 +100,8 @@ def come_back(post: Post, *, left_at: datetime) -> None:
 def writers(post: Post) -> set[int]:
     """Whose work the newest revision is: who wrote some of it since the last approval, or all of it once.
 
-    They may not approve it; a trigger asks the same before it lets an approval in.
+    They may not approve it; a trigger asks nearly the same before it lets an approval in: a lapsed one counts
+    for it as an approval.
     """
     head = post.head
     if head is None:
@@ -108,9 +109,9 @@ def writers(post: Post) -> set[int]:
     if head.number == 1:
         return {head.author_id} if head.author_id else set()
     revisions = Revision.objects.filter(post=post)
-    approved = revisions.filter(
-        number__lt=head.number, decisions__verdict=Verdict.APPROVE, decisions__taken_back_by=None
-    )
+    # An approval that lapsed vouched for nothing that readers got.
+    held = Decision.objects.approvals().exclude(schedule__outcome=Schedule.LAPSED)
+    approved = revisions.filter(number__lt=head.number, decisions__in=held.filter(revision__post=post))
     last = Coalesce(Subquery(approved.order_by("-number").values("number")[:1]), 0)
     since = Q(number__gt=last, number__lte=head.number) & ~Q(origin=Origin.ASIDE)
     own = revisions.filter(since | Q(fingerprint=head.fingerprint), author__isnull=False)
