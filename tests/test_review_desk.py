@@ -431,24 +431,24 @@ def test_a_decision_can_be_for_later_in_the_zone_of_the_site(
     reviewer: Client, make_post: Any, settings: Any
 ) -> None:
     settings.TIME_ZONE = "Asia/Tokyo"
-    post = make_post(title="Note")
+    post, year = make_post(title="Note"), timezone.now().year + 2
 
     response = reviewer.post(
-        address("approve", post), {**seen(post), "publish_at": "2046-05-01T09:30"}, follow=True
+        address("approve", post), {**seen(post), "publish_at": f"{year}-05-01T09:30"}, follow=True
     )
 
     schedule = Schedule.objects.get()
-    assert schedule.publish_at.isoformat() == "2046-05-01T00:30:00+00:00"
-    assert "it is published 1 May 2046, 09:30 JST" in said(response)[0]
+    assert schedule.publish_at.isoformat() == f"{year}-05-01T00:30:00+00:00"
+    assert f"it is published 1 May {year}, 09:30 JST" in said(response)[0]
     assert Publication.objects.count() == 0
     page = page_of(reviewer, post)
-    assert "Approved by reviewer, publishes on 1 May 2046, 09:30 JST." in page
-    assert "Approved, publishes 1 May 2046, 09:30 JST" in page
+    assert f"Approved by reviewer, publishes on 1 May {year}, 09:30 JST." in page
+    assert f"Approved, publishes 1 May {year}, 09:30 JST" in page
 
 
 @pytest.mark.parametrize(
     ("moment", "status"),
-    [("2001-01-01T00:00", 409), ("soon", 400), ("0001-01-01T00:00", 409), ("9999-12-31T23:59", 302)],
+    [("2001-01-01T00:00", 409), ("soon", 400), ("0001-01-01T00:00", 409), ("9999-12-31T23:59", 409)],
 )
 def test_a_time_that_is_over_or_none_is_refused_and_kept(
     reviewer: Client, make_post: Any, moment: str, status: int
@@ -458,9 +458,8 @@ def test_a_time_that_is_over_or_none_is_refused_and_kept(
     response = reviewer.post(address("approve", post), {**seen(post), "publish_at": moment})
 
     assert response.status_code == status
-    if status != 302:
-        assert response.context["decide_form"]["publish_at"].value() == moment
-        assert Decision.objects.count() == 0
+    assert response.context["decide_form"]["publish_at"].value() == moment
+    assert Decision.objects.count() == 0
 
 
 def test_a_scheduled_approval_is_taken_back_by_its_reviewer_alone(
@@ -693,4 +692,4 @@ def test_comments_ticks_and_near_duplicates_cost_the_same_whether_one_or_three(
                 post, **seen(post), by=people.second_reviewer, at=timezone.now(), comment="Seen.", ticks=ticks
             )
 
-    assert (queries(one), queries(three)) == (23, 23)
+    assert (queries(one), queries(three)) == (22, 22)

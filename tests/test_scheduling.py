@@ -14,6 +14,7 @@ from kb.document import Document
 from kb.errors import Refused
 from kb.flow import publishing, reviewing, revising, scheduling
 from kb.models import Change, Decision, Notice, Post, Publication, PublishedRevision, QueueItem, Schedule
+from kb.render import render
 
 pytestmark = pytest.mark.django_db
 
@@ -316,3 +317,44 @@ def test_an_approval_that_lapsed_vouches_for_nobodys_text(
 
     assert refusal.value.code == "own_work"
     assert Publication.objects.count() == 0
+
+
+def test_a_withdrawn_approval_vouches_for_nobodys_text_any_more(
+    make_post: Any, publish: Any, people: SimpleNamespace, now: datetime
+) -> None:
+    post = make_post(body="All of it by the editor.")
+    publish(post)
+    reviewing.withdraw(post, by=people.reviewer, at=now, comment="Wrong.")
+    people.editor.groups.set(people.reviewer.groups.all())
+    promoted = type(people.editor).objects.get(pk=people.editor.pk)
+    note = revising.ChangeNote("a comma")
+    comma = Document.read({**post.document().plain(), "body": "All of it, by the editor."})
+    revising.save(post, comma, base_number=1, by=people.second_editor, at=now, note=note)
+    post.refresh_from_db()
+    seen = {"number": 2, "fingerprint": post.head.fingerprint}
+
+    with pytest.raises(Refused) as refusal:
+        reviewing.approve(post, **seen, by=promoted, at=now)
+    with pytest.raises(DatabaseError, match="kb_nobody_approves_their_own_work"), transaction.atomic():
+        Decision.objects.create(
+            revision=post.head,
+            fingerprint=post.head.fingerprint,
+            verdict=Verdict.APPROVE,
+            reviewer=people.editor,
+            at=now,
+        )
+
+    assert refusal.value.code == "own_work"
+
+
+def test_what_cannot_be_compiled_is_refused_when_it_is_approved_not_at_its_time(
+    make_post: Any, approve: Any, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post = make_post(body="<div><div>x</div></div>", body_format="html")
+    monkeypatch.setattr("kb.render.MAX_NESTING", 1)  # stricter than when it was frozen
+    render.cache_clear()
+
+    with pytest.raises(Refused) as refusal:
+        approve(post, publish_at=now + HOUR)
+
+    assert (refusal.value.code, Schedule.objects.count()) == ("not_compiled", 0)

@@ -191,10 +191,13 @@ class _Page:
             f'<span class="kb-come">{come}</span>' if change.after_words else "",
         ]
         arrow = ' <span class="kb-arrow" aria-hidden="true">→</span> '
-        delta = f' <strong class="kb-delta">{change.delta:+}</strong>' if change.delta is not None else ""
+        delta = ""
+        if change.delta is not None:
+            signed = f"{change.delta:+}".replace("-", "−")
+            delta = f' <strong class="kb-delta">{signed}</strong>'
         nothing = '<span class="kb-muted">nothing</span>'
         sides = arrow.join(piece or nothing for piece in pieces)
-        return f"<p{self._next()}>{sides}{delta.replace('-', '−')}</p>"
+        return f"<p{self._next()}>{sides}{delta}</p>"
 
     # --- Lists ---
 

@@ -73,7 +73,9 @@ def for_document(document: Document) -> list[Criteria]:
 def tick(decision: Decision, ticks: Iterable[tuple[int, int]]) -> None:
     """Record what the reviewer ticked, each a list's primary key and a position in it. Raises `bad_tick`."""
     wanted = sorted(set(ticks))
-    lists = Criteria.objects.in_bulk({pk for pk, _ in wanted})
+    if not wanted:
+        return
+    lists = {found.pk: found for found in for_document(decision.revision.document)}
     for pk, item in wanted:
         if pk not in lists or not 0 <= item < len(lists[pk].items):
             raise Refused(

@@ -19,7 +19,7 @@ from django.db.models.functions import Coalesce
 from kb.choices import Origin, Severity, State
 from kb.errors import Refused
 from kb.flow import noticing, permitting
-from kb.models import Decision, Flag, Post, QueueItem, Revision, Schedule
+from kb.models import Decision, Flag, Post, QueueItem, Revision
 from kb.models.waiting import CLAIM_LASTS
 
 DAY = 86_400  # seconds
@@ -100,8 +100,8 @@ def come_back(post: Post, *, left_at: datetime) -> None:
 def writers(post: Post) -> set[int]:
     """Whose work the newest revision is: who wrote some of it since the last approval, or all of it once.
 
-    They may not approve it; a trigger asks nearly the same before it lets an approval in: a lapsed one counts
-    for it as an approval.
+    They may not approve it; a trigger asks the same before it lets an approval in. An approval that was taken
+    back, lapsed or withdrawn vouches for nothing.
     """
     head = post.head
     if head is None:
@@ -109,9 +109,8 @@ def writers(post: Post) -> set[int]:
     if head.number == 1:
         return {head.author_id} if head.author_id else set()
     revisions = Revision.objects.filter(post=post)
-    # An approval that lapsed vouched for nothing that readers got.
-    held = Decision.objects.approvals().exclude(schedule__outcome=Schedule.LAPSED)
-    approved = revisions.filter(number__lt=head.number, decisions__in=held.filter(revision__post=post))
+    vouched = Decision.objects.vouching().filter(revision__post=post)
+    approved = revisions.filter(number__lt=head.number, decisions__in=vouched)
     last = Coalesce(Subquery(approved.order_by("-number").values("number")[:1]), 0)
     since = Q(number__gt=last, number__lte=head.number) & ~Q(origin=Origin.ASIDE)
     own = revisions.filter(since | Q(fingerprint=head.fingerprint), author__isnull=False)

@@ -20,6 +20,7 @@ from kb.choices import Severity, Verdict
 from kb.errors import InvalidDocument, Refused
 from kb.flow import criteria, noticing, permitting, publishing, queueing, scheduling
 from kb.models import Decision, Flag, Post, Revision, Schedule
+from kb.render import render
 
 REVIEW_REQUESTED = "review_requested"
 UNDO_LASTS = timedelta(seconds=30)
@@ -71,6 +72,8 @@ def approve(
     _settle(decision)
     try:
         if publish_at:
+            # Now, not at its time, somebody is there to be told that it cannot be compiled.
+            render(seen.document.body, seen.document.body_format)
             scheduling.schedule(decision, publish_at=publish_at, at=at)
         else:
             publishing.publish(decision, at=at)

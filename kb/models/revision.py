@@ -5,7 +5,7 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from kb.choices import Origin, Severity, Verdict
 from kb.document import Document
@@ -75,6 +75,13 @@ class DecisionQuerySet(models.QuerySet["Decision"]):
 
     def approvals(self) -> Self:
         return self.in_force().filter(verdict=Verdict.APPROVE)
+
+    def vouching(self) -> Self:
+        """Approvals that still say something of their content: none that lapsed or was withdrawn since."""
+        later = Decision.objects.filter(
+            revision__post=OuterRef("revision__post"), verdict=Verdict.WITHDRAW, pk__gt=OuterRef("pk")
+        )
+        return self.approvals().exclude(schedule__outcome="lapsed").exclude(Exists(later))
 
     def effective(self) -> Self:
         """Approvals whose time has come: those that may reach readers."""

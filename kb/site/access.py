@@ -49,6 +49,9 @@ def sender(request: HttpRequest) -> str:
     if settings.TRUST_FORWARDED_FOR:
         # The last one is the proxy's own word; those before it anybody can make up.
         given = request.headers.get("X-Forwarded-For", given).rpartition(",")[2].strip()
+        # Some proxies add the port; an IPv6 address has more colons than one.
+        if given.count(":") == 1:
+            given = given.partition(":")[0]
     try:
         address = ip_address(given)
     except ValueError:
