@@ -253,15 +253,15 @@ def test_a_row_says_why_it_stands_where_it_does(
     (row,) = reviewer.get(QUEUE).context["rows"]
 
     assert [re.sub(r"<.*?>", "", label) for label in row["grave"]] == [
-        "2 blocking",
+        "2 blocking flags",
         "Credential",
         "Flagged by a person",
-        "Generated",
+        "Drafted by a machine",
         "12,400 views",
-        "quality 41",
+        "Quality 41",
     ]
     assert row["slight"].replace("\xa0", " ") == (
-        "waiting 1 week · by a synthesizer · no owner · no rollback note"
+        "Waiting 1 week · by a synthesizer · no owner · no rollback note"
     )
     assert row["harm"] == {"sum": 179, "points": 170, "days": 9}
     assert (row["claimer"], row["minutes"]) == (people.second_reviewer, "for 4 minutes")

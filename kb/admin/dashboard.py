@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from kb.admin import charts, labels
+from kb.admin import charts, labels, reasons
 from kb.choices import Verdict
 from kb.models import ImportRun, Publication, QueueItem
 
@@ -146,7 +146,7 @@ def time_to_decision(now: datetime) -> Panel:
     unit, seconds = ("d", DAY) if any(nine > 2 * DAY for _, nine in decided) else ("h", HOUR)
     last = decided[-1] if decided else (0, 0)
     said = (
-        f"In the last week with decisions half took at most {_long(last[0])}, nine in ten at most "
+        f"In the last week with decisions, half were made within {_long(last[0])}, nine in ten within "
         f"{_long(last[1])}."
         if decided
         else ""
@@ -202,7 +202,9 @@ def flags() -> Panel:
             " unnest(codes) AS code GROUP BY 1 ORDER BY 2 DESC, 1"
         )
         found = cursor.fetchall()
-    shown = [charts.Bar(_name(code), [("first", count)], f"{count:,}") for code, count in found[:GENERATORS]]
+    shown = [
+        charts.Bar(reasons.name(code), [("first", count)], f"{count:,}") for code, count in found[:GENERATORS]
+    ]
     total = sum(count for _, count in found)
     said = f"{total:,} open {'flag' if total == 1 else 'flags'} on what waits." if found else ""
     return Panel(
@@ -211,15 +213,10 @@ def flags() -> Panel:
         said,
         charts.bars("flags", shown, title="Open flags by kind", desc=said),
         ("Kind", "Posts that wait"),
-        [(_name(code), count) for code, count in found],
+        [(reasons.name(code), count) for code, count in found],
         "" if found else "No open flags on anything that waits. Rules and reviewers raise them.",
         (f"{reverse('admin:kb_flag_changelist')}?closed_at__isempty=1", "All open flags"),
     )
-
-
-def _name(code: str) -> str:
-    words = code.replace("_", " ").capitalize()
-    return f"AI{words[2:]}" if words.startswith("Ai ") else words
 
 
 # --- Freshness ---

@@ -253,6 +253,12 @@ def _filled(rows: list[tuple[Any, ...]]) -> list[Event]:
         .in_bulk()
     )
     return [
-        Event(Key(moment, rank, number), event, people.get(person), revisions.get(about), said)
+        Event(
+            Key(moment, rank, number),
+            event,
+            people.get(person),
+            revisions.get(about),
+            said.removesuffix(": "),
+        )
         for moment, rank, number, event, person, about, said in rows
     ]

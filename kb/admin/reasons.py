@@ -19,7 +19,7 @@ GRAVE = {
     "verification_overdue": ("Verification overdue", "advisory"),
     "by_hand": ("Flagged by a person", "asks"),
     "needs_human_review": ("Source asks for review", "asks"),
-    "ai_generated": ("Generated", "asks"),
+    "ai_generated": ("Drafted by a machine", "asks"),
     "review_requested": ("Review asked for", "asks"),
 }
 SLIGHT = {"missing_owner": "no owner", "missing_rollback": "no rollback note", "image_heavy": "image heavy"}
@@ -33,13 +33,22 @@ def grave(item: QueueItem) -> list[Any]:
     """What weighs: labels for what blocks, what asks, who reads it, what scores low."""
     shown = [labels.label(text, kind) for code, (text, kind) in GRAVE.items() if code in item.codes]
     if item.blocking:
-        shown.insert(0, labels.label(f"{item.blocking} blocking", "blocking"))
+        shown.insert(0, labels.label(_blocking(item.blocking), "blocking"))
     if item.readers >= MANY_VIEWS:
         shown.append(labels.label(f"{item.readers:,} views"))
     score = _lowest(item.post)
     if score and score[1] < settings.KB_SCORE_THRESHOLD:
-        shown.append(labels.label(f"{score[0]} {score[1]}", "advisory"))
+        shown.append(labels.label(f"{score[0].capitalize()} {score[1]}", "advisory"))
     return shown
+
+
+def name(code: str) -> str:
+    """What a flag of this code is called: the same in the queue and in what is counted."""
+    return GRAVE[code][0] if code in GRAVE else SLIGHT.get(code, code.replace("_", " ")).capitalize()
+
+
+def _blocking(count: int) -> str:
+    return f"{count} blocking flag{'s' if count > 1 else ''}"
 
 
 def slight(item: QueueItem, at: datetime) -> str:
@@ -51,7 +60,7 @@ def slight(item: QueueItem, at: datetime) -> str:
 
 
 def waiting(since: datetime, at: datetime) -> str:
-    return f"waiting {timesince(since, at, depth=1)}"
+    return f"Waiting {timesince(since, at, depth=1)}"
 
 
 def _origin(item: QueueItem) -> list[str]:
