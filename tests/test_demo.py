@@ -16,7 +16,19 @@ from kb.errors import Refused
 from kb.flow import commenting, criteria, demonstrating, flagging, reviewing, scheduling
 from kb.flow.demonstrating import STORIES, Cast, Note
 from kb.management import demo
-from kb.models import Change, Entity, Flag, ImportRun, Post, Publication, Receipt, Revision, SourceRecord
+from kb.models import (
+    Change,
+    Comment,
+    Entity,
+    Flag,
+    ImportRun,
+    Post,
+    Publication,
+    Receipt,
+    Revision,
+    Schedule,
+    SourceRecord,
+)
 from kb.render import safe_url
 
 NOTES = demo.notes()
@@ -125,6 +137,16 @@ def test_what_happened_lies_in_the_past_and_in_order(cast: Cast, now: datetime) 
     assert changes == sorted(changes)
     assert changes[-1] < now
     assert Revision.objects.filter(created_at__gte=now).count() == 0
+
+
+def test_a_newcomer_finds_remarks_and_an_approval_that_is_still_to_come(cast: Cast, now: datetime) -> None:
+    demonstrating.seed(one_of_each(), cast=cast, at=now)
+
+    remarks = Comment.objects.order_by("pk").values_list("by__username", "resolved_by__username")
+    assert list(remarks) == [("reviewer", "editor"), ("reviewer", None)]
+    assert [schedule.publish_at for schedule in Schedule.objects.filter(outcome=Schedule.PENDING)] == [
+        now + timedelta(days=2)
+    ]
 
 
 def test_nobody_approved_their_own_work(cast: Cast, now: datetime) -> None:

@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 
 from kb.choices import Outcome, ReportKind, Severity
 from kb.document import Document
-from kb.flow import publishing, reporting, reviewing, revising, verifying
+from kb.flow import commenting, publishing, reporting, reviewing, revising, verifying
 from kb.flow.revising import ChangeNote
 from kb.models import (
     Comment,
@@ -37,6 +37,7 @@ from kb.sources import Record, jsonl
 
 _LOCK = 0x6B64  # "kd": two that seed at once take turns
 _STEP = timedelta(hours=5)
+_AHEAD = timedelta(days=2)
 BETWEEN_STORIES = timedelta(hours=30)
 
 
@@ -96,7 +97,7 @@ class Scene:
     def ask(self) -> None:
         reviewing.ask_for_review(self.post, by=self.cast.editor, at=self.later())
 
-    def approve(self, comment: str = "") -> None:
+    def approve(self, comment: str = "", *, publish_at: datetime | None = None) -> None:
         at, head = self.later(), self.head()
         reviewing.approve(
             self.post,
@@ -105,7 +106,12 @@ class Scene:
             by=self.cast.reviewer,
             at=at,
             comment=comment,
+            publish_at=publish_at,
         )
+
+    def remark(self, text: str, *, by: Any, field: str = "") -> Comment:
+        at, number = self.later(), self.head().number
+        return commenting.add(self.post, number=number, field=field, text=text, by=by, at=at)
 
 
 def seed(
@@ -260,8 +266,17 @@ def _edited_since(scene: Scene) -> None:
 
 
 def _waiting_again(scene: Scene) -> None:
+    """Two remarks go along: one that its editor answered, one that is open."""
     scene.approve()
+    answered = scene.remark("Whom does a reader ask when this does not help?", by=scene.cast.reviewer)
+    commenting.resolve(answered, by=scene.cast.editor, at=scene.later())
     scene.save(scene.document, COMPLETED, ask_for_review=True)
+    scene.remark("Seen on the newest release, too?", by=scene.cast.reviewer, field="expected_result")
+
+
+def _scheduled(scene: Scene) -> None:
+    scene.ask()
+    scene.approve("Good. Readers get it with the release.", publish_at=scene.run.started_at + _AHEAD)
 
 
 def _restored(scene: Scene) -> None:
@@ -347,6 +362,7 @@ STORIES: dict[str, tuple[Begin, Callable[[Scene], None]]] = {
     "written": (_write, _rest),
     "imported": (_import, _rest),
     "asked": (_write, _asked),
+    "scheduled": (_write, _scheduled),
     "published": (_write, _published),
     "due": (_write_for_due, _long_published),
     "overdue": (_write_for_overdue, _overdue),
