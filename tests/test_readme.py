@@ -30,7 +30,7 @@ def test_two_commands_run_and_test_it() -> None:
 def test_every_picture_and_file_that_it_shows_is_there() -> None:
     shown = re.findall(r"\]\(([^)#:]+)\)", README)
 
-    assert {".readme/review.png", ".readme/post.png"} <= set(shown)
+    assert {".readme/queue.png", ".readme/review.png", ".readme/post.png"} <= set(shown)
     assert [name for name in shown if not (PROJECT / name).is_file()] == []
 
 
