@@ -1,19 +1,21 @@
 """Editors' and reviewers' pages in a real browser: they fit, say nothing odd, and work by keyboard alone."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
 from django.test import Client
+from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from kb.choices import Severity
 from kb.document import Document
-from kb.flow import reviewing, revising
-from kb.models import ImportRun, Post, Publication, Receipt
+from kb.flow import commenting, criteria, filtering, noticing, queueing, reporting, reviewing, revising
+from kb.models import Criteria, ImportRun, Post, Publication, Receipt, SavedFilter, VerificationPolicy
 
 pytestmark = [
     pytest.mark.browser,
@@ -67,31 +69,81 @@ def enter(context: BrowserContext, site: str, user: Any) -> None:
     context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": site}])
 
 
-def places(post: Post) -> dict[str, str]:
-    own = f"/admin/kb/post/{post.pk}"
+@pytest.fixture
+def grave(post: Post, make_post: Callable[..., Post], people: Any) -> Post:
+    """Never approved, flagged as blocking and claimed by another; with what else the desk has lists of."""
+    at = timezone.now() - timedelta(minutes=7)
+    grave = make_post(**{**CONTENT, "title": f"Grave {LONG}", "body": "key AKIAABCDEFGHIJKLMNOP"})
+    queueing.claim(grave, by=people.second_reviewer, at=at)
+    noticing.tell(people.administrator, f"A notice of {LONG}.", post=grave, at=at)
+    filtering.keep("x" * 80, query="flag=credential", shared=True, by=people.administrator, at=at)
+    criteria.write("Basics", items=["Runs as written", LONG], by=people.administrator, at=at)
+    VerificationPolicy.objects.create(topic=f"secrets {LONG[:80]}", days=30)
+    reporting.report(post.slug, kind="outdated", sentence=f"Old. {LONG}", sender="a", at=at)
+    commenting.add(post, number=2, field="summary", text=f"Why {LONG}?", by=people.reviewer, at=at)
+    return grave
+
+
+def places(post: Post, grave: Post) -> dict[str, str]:
+    own, other, queue = f"/admin/kb/post/{post.pk}", f"/admin/kb/post/{grave.pk}", "/admin/kb/queue/"
+    saved = SavedFilter.objects.get().pk
+    topic = CONTENT["topic"].replace(" ", "+")
     return {
         "start": "/admin/",
+        "queue": queue,
+        "queue-filtered": f"{queue}?flag=credential&topic={topic}",
+        **{f"queue-{tab}": f"{queue}?tab={tab}" for tab in ("returned", "drafts", "due", "decided")},
+        "filter": f"{queue}filters/{saved}/",
+        "filter-delete": f"{queue}filters/{saved}/delete/",
+        "notices": "/admin/kb/notices/",
+        "take-over": f"{other}/take-over/",
         "posts": "/admin/kb/post/",
         "add": "/admin/kb/post/add/",
         "change": f"{own}/change/",
         "preview": f"{own}/preview/",
         "review": f"{own}/review/",
+        "review-split": f"{own}/review/?base=1&view=split",
+        "review-rendered": f"{own}/review/?base=1&view=rendered&mend=body",
+        "review-new": f"{other}/review/",
+        "comments": f"{own}/comments/",
+        "verify": f"{own}/verify/",
         "history": f"{own}/history/",
         "revision": f"{own}/history/2/",
+        "revision-split": f"{own}/history/2/?view=split",
+        "revision-rendered": f"{own}/history/2/?view=rendered",
         "restore": f"{own}/history/1/restore/",
+        "post-audit": f"{own}/audit/",
+        "audit": "/admin/kb/audit/",
+        "rights": "/admin/kb/rights/",
+        "sign-off": "/admin/kb/sign-off/",
         "entities": "/admin/kb/entity/",
         "flags": "/admin/kb/flag/",
         "decisions": "/admin/kb/decision/",
         "revisions": "/admin/kb/revision/",
+        "criteria": "/admin/kb/criteria/",
+        "criteria-add": "/admin/kb/criteria/add/",
+        "criteria-one": f"/admin/kb/criteria/{Criteria.objects.get().pk}/change/",
+        "reports": "/admin/kb/report/",
+        "policies": "/admin/kb/verificationpolicy/",
+        "policy": f"/admin/kb/verificationpolicy/{VerificationPolicy.objects.get().pk}/change/",
         "imports": "/admin/kb/importrun/",
         "receipts": "/admin/kb/receipt/",
     }
+
+
+def look_at_a_bulk_action(page: Page, site: str) -> None:
+    page.goto(f"{site}/admin/kb/queue/")
+    page.get_by_label("Choose “").first.check()
+    page.get_by_text("Return with one comment").click()
+    page.locator("details[open] textarea").fill(f"Name it. {LONG}")
+    page.locator("details[open]").get_by_role("button", name="Preview").click()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1280, "light")])
 def test_every_page_fits_its_window_and_none_complains(
     live_server: LiveServer,
     post: Post,
+    grave: Post,
     people: SimpleNamespace,
     page: Page,
     screenshot: Callable[[Page | Locator, str], None],
@@ -102,16 +154,23 @@ def test_every_page_fits_its_window_and_none_complains(
     enter(page.context, live_server.url, people.administrator)
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-
     sticking_out, violations = {}, {}
-    for name, path in places(post).items():
-        page.goto(live_server.url + path)
+
+    def inspect(name: str) -> None:
+        page.evaluate("for (const part of document.querySelectorAll('#content details')) part.open = true")
         screenshot(page, f"admin-{name}-{width}-{scheme}")
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         if wide or page.locator("h1").count() != 1:
             sticking_out[name] = wide
         if found := accessible(page):
             violations[name] = found
+
+    for name, path in places(post, grave).items():
+        response = page.goto(live_server.url + path)
+        assert (name, response and response.status) == (name, 200)
+        inspect(name)
+    look_at_a_bulk_action(page, live_server.url)
+    inspect("bulk")
 
     assert sticking_out == {}
     assert violations == {}

@@ -1,17 +1,13 @@
 """The review desk in a real browser: worked by keyboard, by two at once, at 400 px and in the dark."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from django.utils import timezone
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from kb.flow import filtering, noticing, queueing
-from kb.models import Post, QueueItem, SavedFilter
+from kb.models import Post, QueueItem
 from tests.browser.test_admin import CONTENT, LONG, enter
 
 pytestmark = [
@@ -122,47 +118,3 @@ def test_many_are_returned_after_a_look_at_what_would_happen(
 
     expect(page.locator("[data-row]")).to_have_count(1)
     assert QueueItem.objects.filter(outcome="request_changes", left_by=people.reviewer).count() == 2
-
-
-@pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1280, "light")])
-def test_every_page_of_the_desk_fits_its_window_and_can_be_used_by_all(
-    live_server: LiveServer,
-    posts: list[Post],
-    people: SimpleNamespace,
-    page: Page,
-    screenshot: Callable[[Page | Locator, str], None],
-    accessible: Callable[[Page], list[str]],
-    width: int,
-    scheme: Any,
-) -> None:
-    at = timezone.now() - timedelta(minutes=7)
-    queueing.claim(posts[0], by=people.second_reviewer, at=at)
-    noticing.tell(people.reviewer, f"A notice of {LONG}.", post=posts[0], at=at)
-    filtering.keep("x" * 80, query="flag=credential", shared=True, by=people.reviewer, at=at)
-    saved = SavedFilter.objects.get()
-    enter(page.context, live_server.url, people.reviewer)
-    page.set_viewport_size({"width": width, "height": 900})
-    page.emulate_media(color_scheme=scheme)
-    paths = {
-        "awaiting": QUEUE,
-        "filtered": f"{QUEUE}?flag=credential&topic={CONTENT['topic'].replace(' ', '+')}",
-        "due": f"{QUEUE}?tab=due",
-        "notices": "/admin/kb/notices/",
-        "take-over": f"/admin/kb/post/{posts[0].pk}/take-over/",
-        "filter": f"{QUEUE}filters/{saved.pk}/",
-        "filter-delete": f"{QUEUE}filters/{saved.pk}/delete/",
-    }
-
-    sticking_out, violations = {}, {}
-    for name, path in paths.items():
-        page.goto(live_server.url + path)
-        page.evaluate("for (const part of document.querySelectorAll('#content details')) part.open = true")
-        screenshot(page, f"queue-{name}-{width}-{scheme}")
-        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        if wide or page.locator("h1").count() != 1:
-            sticking_out[name] = wide
-        if found := accessible(page):
-            violations[name] = found
-
-    assert sticking_out == {}
-    assert violations == {}
