@@ -440,10 +440,10 @@ def test_a_page_deep_in_the_list_is_found_by_its_index(client: Client, seven: li
     with connection.execute_wrapper(explain):
         page(Publication.objects.all(), NEWEST_FIRST, ("card_json",), cursor=cursor, limit=2)
     with connection.cursor() as db:
-        db.execute("SET enable_seqscan = off")
+        db.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
         db.execute(f"EXPLAIN {captured[0]}")
         plan = "\n".join(line for (line,) in db.fetchall())
-        db.execute("RESET enable_seqscan")
+        db.execute("RESET enable_seqscan; RESET enable_bitmapscan")
 
     assert "Index Cond: (ROW(published_at, id) < ROW(" in plan
     assert "Sort" not in plan

@@ -380,7 +380,7 @@ def test_no_sequence_of_acts_publishes_the_unapproved_or_loses_a_text(desk: type
     run_state_machine_as_test(
         desk,
         settings=settings(
-            max_examples=25,
+            max_examples=18,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
