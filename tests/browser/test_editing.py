@@ -169,6 +169,7 @@ def test_a_conflict_keeps_both_and_every_page_fits(
     page: Page,
     troubles: Any,
     screenshot: Callable[[Page | Locator, str], None],
+    accessible: Callable[[Page], list[str]],
     width: int,
     scheme: str,
 ) -> None:
@@ -192,6 +193,7 @@ def test_a_conflict_keeps_both_and_every_page_fits(
     pause(page)
     expect(page.get_by_text("Saved privately at")).to_be_visible()  # what the merge made of it, untouched
     screenshot(page.locator(".kb-conflict"), f"editing-conflict-{width}-{scheme}")
+    assert accessible(page) == []
     if width == 400:
         page.get_by_role("button", name="Preview", exact=True).click()
     expect(page.get_by_role("region", name="The text as readers").get_by_text("Three logins")).to_be_visible()

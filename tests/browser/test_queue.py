@@ -100,7 +100,11 @@ def test_a_second_person_takes_a_claim_over_and_the_first_is_told(
 
 
 def test_many_are_returned_after_a_look_at_what_would_happen(
-    live_server: LiveServer, posts: list[Post], people: SimpleNamespace, page: Page
+    live_server: LiveServer,
+    posts: list[Post],
+    people: SimpleNamespace,
+    page: Page,
+    accessible: Callable[[Page], list[str]],
 ) -> None:
     enter(page.context, live_server.url, people.reviewer)
     page.goto(live_server.url + QUEUE)
@@ -114,6 +118,7 @@ def test_many_are_returned_after_a_look_at_what_would_happen(
     expect(page.get_by_text("Would be done")).to_have_count(2)
     page.get_by_role("button", name="Return 2 posts").click()
     expect(page.get_by_text("All of them were done.")).to_be_visible()
+    assert accessible(page) == []
     page.get_by_role("link", name="Back to the queue").click()
 
     expect(page.locator("[data-row]")).to_have_count(1)

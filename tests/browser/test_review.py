@@ -95,7 +95,11 @@ def test_take_next_read_decide_and_next_with_the_keyboard_alone(
 
 
 def test_what_was_sent_back_is_undone_with_one_button(
-    live_server: LiveServer, post: Post, people: SimpleNamespace, page: Page
+    live_server: LiveServer,
+    post: Post,
+    people: SimpleNamespace,
+    page: Page,
+    accessible: Callable[[Page], list[str]],
 ) -> None:
     enter(page.context, live_server.url, people.reviewer)
     page.goto(address(live_server, post))
@@ -103,6 +107,7 @@ def test_what_was_sent_back_is_undone_with_one_button(
     page.get_by_role("button", name="Request changes").click()
 
     expect(page.get_by_text("Sent back with your comment")).to_be_visible()
+    assert accessible(page) == []
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text("Taken back: the post waits as before.")).to_be_visible()
 
@@ -111,7 +116,12 @@ def test_what_was_sent_back_is_undone_with_one_button(
 
 
 def test_who_decides_on_what_changed_meanwhile_sees_what_is_new_and_keeps_their_words(
-    live_server: LiveServer, post: Post, people: SimpleNamespace, page: Page, troubles: Troubles
+    live_server: LiveServer,
+    post: Post,
+    people: SimpleNamespace,
+    page: Page,
+    troubles: Troubles,
+    accessible: Callable[[Page], list[str]],
 ) -> None:
     troubles.expect("status of 409")
     enter(page.context, live_server.url, people.reviewer)
@@ -123,6 +133,7 @@ def test_who_decides_on_what_changed_meanwhile_sees_what_is_new_and_keeps_their_
     expect(page.get_by_text("What changed since you opened it (revision 2 → 3)")).to_be_visible()
     expect(page.locator("#id_decide_comment")).to_have_value("Typed at length.")
     assert focused(page) == "refused"
+    assert accessible(page) == []
     page.get_by_role("button", name="Request changes").click()
     expect(page.get_by_text("Sent back with your comment")).to_be_visible()
 
