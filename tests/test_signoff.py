@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kb.admin import tables
 from kb.document import Document
-from kb.flow import reviewing, revising
+from kb.flow import reviewing, revising, verifying
 from kb.models import Post
 
 pytestmark = pytest.mark.django_db
@@ -80,6 +80,44 @@ def test_an_approval_for_later_waits_and_one_that_was_taken_back_says_so(
     found = rows(auditor)
 
     assert [row.state[0] for row in found] == ["Lapsed before its time", "Taken back", "Waits for its time"]
+
+
+def test_what_lapsed_or_was_withdrawn_before_an_approval_vouched_for_nobody(
+    auditor: Client, make_post: Any, people: Any, now: Any
+) -> None:
+    lapsed, withdrawn = make_post(), make_post()
+    approve(lapsed, people.reviewer, now, publish_at=now + timedelta(hours=1))
+    approve(withdrawn, people.reviewer, now)
+    reviewing.withdraw(withdrawn, by=people.reviewer, at=now, comment="Wrong.")
+    for post in (lapsed, withdrawn):
+        edit(post, people.second_editor, now, summary="A comma.")
+        approve(post, people.second_reviewer, now)
+    reviewing.withdraw(lapsed, by=people.reviewer, at=now, comment="Wrong.")
+
+    found = {
+        (row.decision.revision.post_id, row.decision.revision.number): row.authors for row in rows(auditor)
+    }
+
+    assert found == {
+        (lapsed.pk, 1): ["editor"],
+        (lapsed.pk, 2): ["editor", "second_editor"],
+        (withdrawn.pk, 1): ["editor"],
+        (withdrawn.pk, 2): ["editor", "second_editor"],
+    }
+
+
+def test_what_is_withheld_is_in_force_all_the_same(
+    auditor: Client, make_post: Any, people: Any, now: Any
+) -> None:
+    post = make_post()
+    approve(post, people.reviewer, now)
+    edit(post, people.second_editor, now, summary="Two.")
+    approve(post, people.reviewer, now)
+    verifying.set_withholding(post, on=True, by=people.reviewer, at=now)
+
+    verifying.withhold(post, at=now + timedelta(days=91))
+
+    assert [row.state[0] for row in rows(auditor)] == ["In force, withheld while overdue", "Superseded"]
 
 
 def test_an_approval_of_ones_own_work_is_marked(

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET
 from kb.admin import labels, tables
 from kb.admin.audit import AUDIT, PersonField, SpanForm, moment
 from kb.choices import Origin, Verdict
-from kb.models import Decision, Publication, Revision, Schedule
+from kb.models import Decision, Oversight, Publication, Revision, Schedule
 
 PAGE = 50
 HEAD = (
@@ -32,6 +32,7 @@ SCHEDULED = ("Waits for its time", "waiting")
 LAPSED = ("Lapsed before its time", "changes")
 TAKEN_BACK = ("Taken back", "draft")
 WITHDRAWN = ("Withdrawn", "blocking")
+WITHHELD = ("In force, withheld while overdue", "blocking")
 SUPERSEDED = ("Superseded", "")
 
 
@@ -110,9 +111,18 @@ def signoffs(form: SignoffForm, *, before: int | None, size: int) -> list[Signof
 def approvals() -> QuerySet[Decision]:
     """Approvals with whose work they approved and what tells what became of them; the newest first."""
     later = Decision.objects.filter(pk__gt=OuterRef("pk"))
+    withdrawn = Decision.objects.filter(
+        revision__post=OuterRef("revision__post"),
+        verdict=Verdict.WITHDRAW,
+        pk__gt=OuterRef("pk"),
+        pk__lt=OuterRef(OuterRef("pk")),
+    )
+    # Those that vouched at that time: what ended since did so for later approvals alone.
     earlier = (
         Decision.objects.approvals()
         .filter(revision__post=OuterRef("revision__post"), revision__number__lt=OuterRef("revision__number"))
+        .exclude(schedule__outcome=Schedule.LAPSED, schedule__ended_at__lte=OuterRef("at"))
+        .exclude(Exists(withdrawn))
         .order_by("-revision__number")
         .values("revision__number")[:1]
     )
@@ -135,6 +145,14 @@ def approvals() -> QuerySet[Decision]:
             authors=ArraySubquery(User.objects.filter(Exists(wrote)).order_by("username").values("username")),
             with_readers=Exists(Publication.objects.filter(approval=OuterRef("pk"))),
             withdrawn=Exists(later.filter(revision=OuterRef("revision"), verdict=Verdict.WITHDRAW)),
+            withheld=Exists(
+                Oversight.objects.filter(post=OuterRef("revision__post"), withheld_at__isnull=False)
+            ),
+            followed=Exists(
+                Decision.objects.effective().filter(
+                    revision__post=OuterRef("revision__post"), pk__gt=OuterRef("pk")
+                )
+            ),
         )
         .order_by("-pk")
     )
@@ -148,7 +166,9 @@ def _state(decision: Decision) -> tuple[str, str]:
         return SCHEDULED if schedule.outcome == Schedule.PENDING else LAPSED
     if decision.with_readers:
         return IN_FORCE
-    return WITHDRAWN if decision.withdrawn else SUPERSEDED
+    if decision.withdrawn:
+        return WITHDRAWN
+    return WITHHELD if decision.withheld and not decision.followed else SUPERSEDED
 
 
 def _rows(form: SignoffForm) -> Iterator[tuple[Any, ...]]:
