@@ -358,3 +358,19 @@ def test_what_cannot_be_compiled_is_refused_when_it_is_approved_not_at_its_time(
         approve(post, publish_at=now + HOUR)
 
     assert (refusal.value.code, Schedule.objects.count()) == ("not_compiled", 0)
+
+
+def test_the_database_lets_no_schedule_pass_a_blocking_flag(
+    make_post: Any, approve: Any, people: SimpleNamespace, now: datetime
+) -> None:
+    post = make_post()
+    approve(post, publish_at=now + HOUR)
+    reviewing.raise_flag(post, severity="blocking", sentence="Wrong.", by=people.reviewer, at=now)
+
+    with (
+        pytest.raises(DatabaseError, match="kb_no_schedule_passes_a_blocking_flag"),
+        transaction.atomic(),
+    ):
+        Schedule.objects.update(outcome="published", ended_at=now)
+
+    assert outcomes() == ["pending"]
