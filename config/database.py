@@ -24,7 +24,7 @@ READING_OPTIONS = f"-c role={READING_ROLE} -c default_transaction_read_only=on"
 def databases(
     database_url: str | None, reading_url: str | None, data_dir: Path, pool_size: int
 ) -> dict[str, dict[str, Any]]:
-    """Give DATABASES with at most `pool_size` connections a process and alias; 0 connects each time."""
+    """Give DATABASES; `default` has at most `pool_size` connections a process, or with 0 one a request."""
     default = _parse("DATABASE_URL", database_url) if database_url else _embedded("kb", data_dir)
     if reading_url:
         reading = _parse("READING_DATABASE_URL", reading_url)
@@ -32,7 +32,7 @@ def databases(
         reading = {**default, "OPTIONS": _with_reading_role(default["OPTIONS"])}
     else:
         reading = _embedded(READING_ROLE, data_dir)
-    return {alias: _pooled(parts, pool_size) for alias, parts in (("default", default), ("reading", reading))}
+    return {"default": _pooled(default, pool_size), "reading": _kept(reading)}
 
 
 class ReadingRouter:
@@ -101,3 +101,13 @@ def _pooled(parts: dict[str, Any], size: int) -> dict[str, Any]:
         pool = {"min_size": 1, "max_size": size, "timeout": 10}
         parts = {**parts, "OPTIONS": {**parts["OPTIONS"], "pool": pool}}
     return {**parts, "CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}
+
+
+def _kept(parts: dict[str, Any]) -> dict[str, Any]:
+    """One connection a thread, kept from request to request, with statements that the server prepares once.
+
+    Taking a connection from a pool, and asking whether it lives, costs more than reading a publication: where
+    a kept one proves to be broken, kb.reading.rows.persistently asks again.
+    """
+    options = {**parts["OPTIONS"], "server_side_binding": True, "prepare_threshold": 1}
+    return {**parts, "OPTIONS": options, "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": False}

@@ -206,7 +206,8 @@ class Options(BaseSettings):
         int,
         Field(ge=0, le=200),
         Option(
-            what="Most connections that one process keeps to each database; 0: no pool, one a thread",
+            what="Most connections that one process keeps for what is not reading; 0: one a request. Reading "
+            "keeps one a thread",
             expected="a whole number from 0 to 200",
             undo="unset it and restart",
         ),

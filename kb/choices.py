@@ -91,3 +91,17 @@ class Bump(TextChoices):
     MAJOR = "major", "Major"
     MINOR = "minor", "Minor"
     PATCH = "patch", "Patch"
+
+
+class FacetKind(TextChoices):
+    """What readers narrow a list by. ALL has one value, "", and counts every publication."""
+
+    ALL = "all"
+    TOPIC = "topic"
+    STACK = "stack"
+    TOOL = "tool"
+    ENTITY = "entity"
+    CHECKLIST = "checklist"
+    DIFFICULTY = "difficulty"
+    CODE_LANGUAGE = "code_language"
+    AI_INVOLVED = "ai_involved"

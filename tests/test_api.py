@@ -361,7 +361,7 @@ def test_each_answer_is_one_query(client: Client, make_post: MakePost, publish: 
         "posts/post-0/revisions/": 1,
         "posts/post-0/revisions/1/": 1,
         "entities/": 1,
-        "entities/stack/python-services/": 2,
+        "entities/stack/python-services/": 1,
         "checklists/": 1,
         "changes/": 1,
         "schema/": 0,
@@ -531,3 +531,23 @@ def test_what_nobody_foresaw_is_a_problem_too(client: Client, monkeypatch: pytes
 
 def test_moments_are_utc() -> None:
     assert moment(datetime(2026, 11, 23, 12, 0, tzinfo=UTC)) == "2026-11-23T12:00:00Z"
+
+
+def test_a_connection_that_broke_since_the_last_request_is_replaced(client: Client) -> None:
+    client.get("/api/v1/posts/")
+    with connections["reading"].cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    other = connections["reading"].copy()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    other.close()
+
+    assert client.get("/api/v1/posts/").status_code == 200
+
+
+def test_the_api_passes_no_middleware_for_sessions_and_forms(client: Client, settings: Any) -> None:
+    response = client.get("/api/v1/posts/none/")
+
+    assert (response.status_code, "kb-csrf" in response.cookies) == (404, False)
+    assert not hasattr(response.wsgi_request, "session")

@@ -239,7 +239,11 @@ def conditional(world: World) -> list[tuple[Ask, Answer, Answer]]:
     for story in (story for story in world.stories if story.is_hidden):
         head = world.post(story.slug).head
         approval = Decision(revision=head, fingerprint=head.fingerprint, at=head.created_at)
-        moments = {"first": head.created_at, "review_by": publishing.review_by(head, approval)}
+        moments = {
+            "first": head.created_at,
+            "reviewed_at": head.created_at,
+            "review_by": publishing.review_by(head, approval),
+        }
         etag = publishing.compile_fields(head, approval, **moments)["etag"]
         for name, value in (
             ("If-None-Match", f'"{etag}"'),

@@ -23,19 +23,20 @@ LEAVES = (
 # Each stage calls later ones alone.
 STAGES = (
     *("demonstrating", "maintaining", "importing", "drafting", "reporting", "revising", "commenting"),
-    *("flagging", "verifying", "reviewing", "criteria", "scheduling", "publishing"),
+    *("flagging", "verifying", "reviewing", "criteria", "scheduling", "publishing", "tagging"),
     *("queueing", "digesting", "filtering", "noticing", "permitting"),
 )
 DOORS = {
-    "kb.admin": (*LEAVES, "kb.admin", "kb.flow", "kb.models"),
+    "kb.admin": (*LEAVES, "kb.admin", "kb.flow", "kb.models", "kb.reading"),
     "kb.management": (*LEAVES, "kb.management", "kb.flow", "kb.models", "kb.reading_role"),
-    "kb.api": (*LEAVES, "kb.api", "kb.models.publication"),
+    "kb.reading": (*LEAVES, "kb.reading", "kb.models.publication"),
+    "kb.api": (*LEAVES, "kb.api", "kb.reading", "kb.models.publication"),
     # Where readers' words come in, by the one flow function that is made for them.
-    "kb.site": (*LEAVES, "kb.site", "kb.models.publication", "kb.flow.reporting"),
+    "kb.site": (*LEAVES, "kb.site", "kb.reading", "kb.models.publication", "kb.flow.reporting"),
 }
 # They start the project or look at the whole of it, and nothing in a room imports them.
 WIRING = ("kb", "kb.apps", "kb.checks", "kb.reading_role")
-READERS = ("kb.api", "kb.site")
+READERS = ("kb.api", "kb.reading", "kb.site")
 
 
 def within(module: str, rooms: tuple[str, ...]) -> bool:

@@ -283,7 +283,7 @@ def _compiled(revision: Revision) -> dict[str, Any]:
     """What approving this now would give readers; the approval is none and is stored nowhere."""
     at = timezone.now()
     approval = Decision(revision=revision, verdict=Verdict.APPROVE, fingerprint=revision.fingerprint, at=at)
-    moments = {"first": at, "review_by": publishing.review_by(revision, approval)}
+    moments = {"first": at, "reviewed_at": at, "review_by": publishing.review_by(revision, approval)}
     fields = publishing.compile_fields(revision, approval, **moments)
     return {name: json.loads(fields[name]) for name in ("detail_json", "meta_json")}
 

@@ -31,8 +31,7 @@ class Schema(ReadView):
     )
     def get(self, request):
         self.values()
-        renderer = type(request.accepted_renderer)
-        return stored(request, _rendered(renderer), content_type=renderer.media_type)
+        return stored(request, _rendered(self.renderer), content_type=self.renderer.media_type)
 
 
 @cache

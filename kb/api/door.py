@@ -8,38 +8,57 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
 from django.utils.cache import patch_vary_headers
 from django.utils.http import http_date, parse_etags
 from rest_framework import exceptions
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
 from rest_framework.views import APIView
 
 from kb.api import access, parameters, problems
+from kb.reading.rows import Row, persistently
 
 READS = ("GET", "HEAD", "OPTIONS")
 
 
 class ReadView(APIView):
-    """An address that can be read. A subclass names its parameters and gives the answer to a GET."""
+    """An address that can be read. A subclass names its parameters and gives the answer to a GET.
+
+    DRF's declarations (renderers, schema) hold; its way through a request is replaced by a shorter one.
+    """
 
     parameters: type[forms.BaseForm] = parameters.NoParameters
-    format_kwarg = None  # no address names its form by a suffix
 
-    def initial(self, request, *args, **kwargs):
-        # First of all, so that it is the same for everybody and every address.
+    def dispatch(self, request, *args, **kwargs):
+        self.args, self.kwargs = args, kwargs
+        try:
+            response = persistently(lambda: self.respond(request, *args, **kwargs))
+        except Exception as error:
+            response = problems.answer(error, {"request": request, "view": self})
+            if response is None:
+                raise
+        return self.finish(request, response)
+
+    def respond(self, request, *args, **kwargs):
+        # The method first of all, so that it is the same for everybody and every address.
         if request.method not in READS:
             raise exceptions.MethodNotAllowed(request.method)
-        self.check_permissions(request)
-        self.check_throttles(request)
-        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
+        access.admit(request)
+        self.renderer = chosen(tuple(self.renderer_classes), request.META.get("HTTP_ACCEPT", "*/*"))
+        handler = self.options if request.method == "OPTIONS" else self.get
+        return handler(request, *args, **kwargs)
 
     def values(self) -> dict[str, Any]:
         """The parameters of this request; raises BadParameters."""
+        if not self.request.META["QUERY_STRING"] and self.parameters is parameters.NoParameters:
+            return {}
         return parameters.read(self.request.GET, self.form())
 
     def form(self) -> forms.BaseForm:
@@ -48,16 +67,7 @@ class ReadView(APIView):
     def options(self, request, *args, **kwargs):
         return HttpResponse(status=204, headers={"Allow": problems.ALLOW, "Cache-Control": "no-store"})
 
-    def raise_uncaught_exception(self, exc):
-        # DRF's own asks for a renderer first, which is not chosen yet when access fails.
-        raise exc
-
-    @property
-    def default_response_headers(self):
-        return {}
-
-    def finalize_response(self, request, response, *args, **kwargs):
-        response = super().finalize_response(request, response, *args, **kwargs)
+    def finish(self, request, response):
         if access.is_closed():
             patch_vary_headers(response, ["Cookie"])
         if len(self.renderer_classes) > 1:
@@ -67,6 +77,14 @@ class ReadView(APIView):
             response.headers.setdefault("Content-Length", str(len(response.content)))
             response.content = b""
         return response
+
+
+@lru_cache(maxsize=1000)
+def chosen(renderers: tuple[type[BaseRenderer], ...], accept: str) -> type[BaseRenderer]:
+    """The renderer that this Accept header asks for; raises NotAcceptable."""
+    asked = SimpleNamespace(META={"HTTP_ACCEPT": accept}, headers={"accept": accept}, query_params={})
+    renderer, _ = DefaultContentNegotiation().select_renderer(asked, [kind() for kind in renderers])
+    return type(renderer)
 
 
 class NothingHere(ReadView):
@@ -80,11 +98,11 @@ class NothingHere(ReadView):
     options = get
 
 
-def one(rows: QuerySet, *columns: str) -> tuple[Any, ...]:
-    """The row's columns, in one query; Http404 if there is none."""
-    for found in rows.order_by().values_list(*columns)[:1]:
-        return found
-    raise Http404
+def there(found: Row | None) -> Row:
+    """The row, or Http404 where there is none."""
+    if found is None:
+        raise Http404
+    return found
 
 
 def stored(

@@ -12,7 +12,7 @@ from rest_framework.renderers import JSONRenderer
 
 from kb import document
 from kb.api import filters, pagination, shapes
-from kb.api.door import ReadView, as_bytes, one, stored
+from kb.api.door import ReadView, as_bytes, stored, there
 from kb.api.schema import describe
 from kb.models.publication import (
     Change,
@@ -21,8 +21,7 @@ from kb.models.publication import (
     PublishedEntity,
     PublishedRevision,
 )
-
-NEWEST_SHOWN = 10
+from kb.reading import publications
 
 
 class Root(ReadView):
@@ -66,8 +65,7 @@ class Post(ReadView):
     @describe("post", shapes.Post, "One published post with its sanitised HTML.", is_one=True, tag="Posts")
     def get(self, request, slug):
         self.values()
-        rows = Publication.reading.filter(slug=slug)
-        body, etag, at = one(rows, "detail_json", "etag", "published_at")
+        body, etag, at = there(publications.detail(slug))
         return stored(request, body.encode(), etag=etag, at=at)
 
 
@@ -75,8 +73,7 @@ class Meta(ReadView):
     @describe("meta", shapes.Meta, "What the meta box shows beside a post.", is_one=True, tag="Posts")
     def get(self, request, slug):
         self.values()
-        rows = Publication.reading.filter(slug=slug)
-        body, etag, at = one(rows, "meta_json", "etag", "published_at")
+        body, etag, at = there(publications.meta(slug))
         return stored(request, body.encode(), etag=etag, at=at)
 
 
@@ -119,8 +116,7 @@ class Revision(ReadView):
     )
     def get(self, request, slug, number):
         self.values()
-        rows = PublishedRevision.reading.filter(post_slug=slug, number=number)
-        body, at = one(rows, "document_json", "approved_at")
+        body, at = there(publications.document(slug, number))
         return stored(request, body.encode(), at=at)
 
 
@@ -157,10 +153,8 @@ class Entity(ReadView):
         self.values()
         if "\x00" in type + slug:
             raise Http404
-        rows = PublishedEntity.reading.filter(type=type, slug=slug)
-        row = one(rows, "key", "type", "name", "slug", "posts")
-        newest = Publication.reading.about(row[0])
-        return stored(request, _with_newest(_entity(*row), newest))
+        *entity, newest = there(publications.entity(type, slug))
+        return stored(request, _with_newest(_entity(*entity), newest))
 
 
 def _entity(key: str, kind: str, name: str, slug: str, posts: int) -> dict[str, object]:
@@ -202,9 +196,8 @@ class Checklist(ReadView):
     )
     def get(self, request, key):
         self.values()
-        row = one(PublishedChecklist.reading.filter(key=key), "key", "title", "items", "posts")
-        newest = Publication.reading.filter(checklists__contains=[key])
-        return stored(request, _with_newest(_checklist(*row), newest))
+        *checklist, newest = there(publications.checklist(key))
+        return stored(request, _with_newest(_checklist(*checklist), newest))
 
 
 def _checklist(key: str, title: str, items: list[str], posts: int) -> dict[str, object]:
@@ -218,8 +211,7 @@ def _checklist(key: str, title: str, items: list[str], posts: int) -> dict[str, 
     }
 
 
-def _with_newest(value: dict[str, object], rows) -> bytes:
-    cards = rows.newest_first().values_list("card_json", flat=True)[:NEWEST_SHOWN]
+def _with_newest(value: dict[str, object], cards: list[str]) -> bytes:
     return as_bytes(value)[:-1] + b',"newest":[' + b",".join(card.encode() for card in cards) + b"]}"
 
 
@@ -279,8 +271,7 @@ class DocumentSchema(ReadView):
     )
     def get(self, request):
         self.values()
-        kind = request.accepted_renderer.media_type
-        return stored(request, _document_schema(), content_type=kind)
+        return stored(request, _document_schema(), content_type=self.renderer.media_type)
 
 
 @cache

@@ -8,11 +8,10 @@ again.
 import hashlib
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html import unescape
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 from django.contrib.postgres.search import SearchVector
@@ -21,8 +20,9 @@ from django.db.models import Max, Value
 from django.db.models.expressions import Combinable
 from django.utils.text import slugify
 
-from kb.choices import BodyFormat, ChangeKind, Verdict
+from kb.choices import BodyFormat, ChangeKind, FacetKind, Verdict
 from kb.document import Checklist, Document, Entity
+from kb.flow import tagging
 from kb.models import (
     Change,
     Decision,
@@ -58,10 +58,10 @@ def publish(approval: Decision, *, at: datetime) -> Publication:
     revision = approval.revision
     Oversight.objects.filter(post=revision.post_id).update(withheld_at=None)
     before = Publication.objects.filter(post=revision.post_id).first()
-    named = _named(before)
+    was = tagging.tagged(before)
     publication = _write(approval, before)
     _list_revisions(publication)
-    _count(named | _named(publication), publication)
+    _count(was, publication)
     _tell(ChangeKind.UPDATED if before else ChangeKind.PUBLISHED, publication, at)
     return publication
 
@@ -75,9 +75,9 @@ def retract(post: Post, *, at: datetime) -> None:
     if publication is None:
         return
     PublishedRevision.objects.filter(post_slug=publication.slug).delete()
-    named = _named(publication)
+    was = tagging.tagged(publication)
     publication.delete()
-    _count(named, None)
+    _count(was, None)
     Change.objects.create(kind=ChangeKind.WITHDRAWN, slug=publication.slug, at=at)
 
 
@@ -92,10 +92,11 @@ def refresh(post: Post, *, at: datetime) -> bool:
     if publication is None:
         return False
     etag, review_by, withhold_at = publication.etag, publication.review_by, publication.withhold_at
+    was = tagging.tagged(publication)
     publication = _write(publication.approval, publication)
     if publication.withhold_at != withhold_at:
         _list_revisions(publication)
-        _count(_named(publication), publication)
+        _count(was, publication)
     if publication.etag != etag:
         _tell(ChangeKind.UPDATED, publication, at)
     return (publication.etag, publication.review_by, publication.withhold_at) != (
@@ -141,15 +142,15 @@ def rebuild() -> Rebuilt:
             before = Publication.objects.filter(pk=pk).select_related("approval").first()
             if before is None:
                 continue
-            named = _named(before)
-            stored = _stored(before, named)
+            was = tagging.tagged(before)
+            stored = _stored(before)
             after = _write(before.approval, before)
             _list_revisions(after)
-            _count(named | _named(after), after)
+            _count(was, after)
             checked += 1
-            if _stored(after, named) != stored:
+            if _stored(after) != stored:
                 changed.append(after.slug)
-    return Rebuilt(checked=checked, changed=changed)
+    return Rebuilt(checked=checked, changed=changed + _counted_anew())
 
 
 # Rows that readers see and no publication accounts for.
@@ -161,29 +162,45 @@ _ORPHANS = (
     "DELETE FROM kb_publishedchecklist c WHERE NOT EXISTS"
     " (SELECT FROM kb_publication p WHERE p.checklists @> ARRAY[c.key::text]) RETURNING 'checklist ' || key",
 )
+# What the lists of entities and checklists say, from the facets that were counted anew.
+_IN_STEP = """
+    UPDATE {table} l SET posts = f.posts, withhold_at = f.withhold_at FROM kb_publishedfacet f
+     WHERE f.kind = '{kind}' AND f.value = l.key
+       AND (l.posts, l.withhold_at) IS DISTINCT FROM (f.posts, f.withhold_at)
+    RETURNING '{kind} ' || key
+"""
 
 
 @transaction.atomic
 def _remove_orphans() -> list[str]:
     queue_up()
+    return _names(*_ORPHANS)
+
+
+@transaction.atomic
+def _counted_anew() -> list[str]:
+    queue_up()
+    wrong = tagging.recount()
+    tables = {FacetKind.ENTITY: "kb_publishedentity", FacetKind.CHECKLIST: "kb_publishedchecklist"}
+    return wrong + _names(*(_IN_STEP.format(table=table, kind=kind.value) for kind, table in tables.items()))
+
+
+def _names(*statements: str) -> list[str]:
+    """Run these and give the names that they return."""
     found: list[str] = []
     with connection.cursor() as cursor:
-        for statement in _ORPHANS:
+        for statement in statements:
             cursor.execute(statement)
             found += [name for (name,) in cursor.fetchall()]
     return found
 
 
-def _stored(publication: Publication, named: "_Named") -> dict[str, Any]:
-    """The publication as it is stored, with the rows beside it."""
+def _stored(publication: Publication) -> dict[str, Any]:
+    """The publication as it is stored, with its revisions."""
     names = [field.attname for field in Publication._meta.concrete_fields if field.name != "search"]
-    beside = {
-        "revisions": PublishedRevision.objects.filter(post_slug=publication.slug).order_by("number"),
-        "entities": PublishedEntity.objects.filter(key__in=named.entities).order_by("key"),
-        "checklists": PublishedChecklist.objects.filter(key__in=named.checklists).order_by("key"),
-    }
-    lists = {name: [{**row, "id": 0} for row in rows.values()] for name, rows in beside.items()}
-    return {**{name: getattr(publication, name) for name in names}, **lists}
+    revisions = PublishedRevision.objects.filter(post_slug=publication.slug).order_by("number").values()
+    listed = [{**row, "id": 0} for row in revisions]
+    return {**{name: getattr(publication, name) for name in names}, "revisions": listed}
 
 
 def queue_up() -> None:
@@ -198,12 +215,14 @@ def queue_up() -> None:
 
 def _write(approval: Decision, before: Publication | None) -> Publication:
     revision = Revision.objects.select_related("post").get(pk=approval.revision_id)
-    date = review_by(revision, approval)
+    reviewed = reviewed_at(revision, approval)
+    date = reviewed + _interval(revision)
     withheld = Oversight.objects.filter(post=revision.post_id, withhold_when_overdue=True).exists()
     fields = compile_fields(
         revision,
         approval,
         first=_first_approval(revision),
+        reviewed_at=reviewed,
         review_by=date,
         withhold_at=date if withheld else None,
     )
@@ -221,12 +240,20 @@ def _first_approval(revision: Revision) -> datetime:
     return approvals.select_related("schedule").order_by("pk")[0].effective_at
 
 
-def review_by(revision: Revision, approval: Decision) -> datetime:
-    """So many days, as the policies say, after somebody last vouched for this content."""
+def reviewed_at(revision: Revision, approval: Decision) -> datetime:
+    """When somebody last vouched for this content, by approving or by verifying it."""
     verified = Verification.objects.filter(revision__post=revision.post_id, fingerprint=revision.fingerprint)
     last = verified.aggregate(last=Max("at"))["last"]
-    vouched = max(last, approval.effective_at) if last else approval.effective_at
-    return vouched + timedelta(days=VerificationPolicy.objects.for_document(revision.document).days)
+    return max(last, approval.effective_at) if last else approval.effective_at
+
+
+def review_by(revision: Revision, approval: Decision) -> datetime:
+    """So many days, as the policies say, after somebody last vouched for this content."""
+    return reviewed_at(revision, approval) + _interval(revision)
+
+
+def _interval(revision: Revision) -> timedelta:
+    return timedelta(days=VerificationPolicy.objects.for_document(revision.document).days)
 
 
 def compile_fields(
@@ -234,6 +261,7 @@ def compile_fields(
     approval: Decision,
     *,
     first: datetime,
+    reviewed_at: datetime,
     review_by: datetime,
     withhold_at: datetime | None = None,
 ) -> dict[str, Any]:
@@ -257,6 +285,7 @@ def compile_fields(
         "version": revision.version,
         "published_at": approval.effective_at,
         "first_published_at": first,
+        "reviewed_at": reviewed_at,
         "review_by": review_by,
         "withhold_at": withhold_at,
         "html": html,
@@ -497,43 +526,28 @@ def _body(document: Document, html: str) -> str:
     return document.body if document.body_format == BodyFormat.MARKDOWN else html
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """Keys of what a publication names."""
-
-    entities: frozenset[str]
-    checklists: frozenset[str]
-
-    def __or__(self, other: "_Named") -> "_Named":
-        return _Named(self.entities | other.entities, self.checklists | other.checklists)
+def _count(was: tagging.Tagged | None, after: Publication | None) -> None:
+    """Bring tags and facets, and the lists of entities and checklists, in step with a publication."""
+    counts = tagging.retag(was, tagging.tagged(after))
+    _list_entities({value: of for (kind, value), of in counts.items() if kind == FacetKind.ENTITY})
+    _list_checklists(
+        {value: of for (kind, value), of in counts.items() if kind == FacetKind.CHECKLIST}, after
+    )
 
 
-def _named(publication: Publication | None) -> _Named:
-    if publication is None:
-        return _Named(frozenset(), frozenset())
-    return _Named(frozenset(publication.entities), frozenset(publication.checklists))
-
-
-def _count(named: _Named, after: Publication | None) -> None:
-    """Bring the lists of entities and checklists in step for what was named before or is now."""
-    _count_entities(named.entities)
-    _count_checklists(named.checklists, after)
-
-
-def _count_entities(keys: Iterable[str]) -> None:
-    posts = _posts("entities", keys)
-    PublishedEntity.objects.filter(key__in=[key for key, of in posts.items() if not of.number]).delete()
+def _list_entities(counts: dict[str, tagging.Count]) -> None:
+    PublishedEntity.objects.filter(key__in=[key for key, of in counts.items() if not of.posts]).delete()
     rows = []
-    for key, of in posts.items():
+    for key, of in counts.items():
         kind, name = key.split(":", 1)
-        if of.number:
+        if of.posts:
             rows.append(
                 PublishedEntity(
                     key=key,
                     type=kind,
                     name=name,
                     slug=entity_slug(name),
-                    posts=of.number,
+                    posts=of.posts,
                     withhold_at=of.withhold_at,
                 )
             )
@@ -545,47 +559,25 @@ def _count_entities(keys: Iterable[str]) -> None:
     )
 
 
-def _count_checklists(keys: Iterable[str], after: Publication | None) -> None:
-    posts = _posts("checklists", keys)
-    PublishedChecklist.objects.filter(key__in=[key for key, of in posts.items() if not of.number]).delete()
-    known = {checklist_key(c): c for c in after.revision.document.checklists} if after else {}
+def _list_checklists(counts: dict[str, tagging.Count], after: Publication | None) -> None:
+    PublishedChecklist.objects.filter(key__in=[key for key, of in counts.items() if not of.posts]).delete()
+    known = {checklist_key(c): c for c in after.revision.document.checklists} if after and counts else {}
     PublishedChecklist.objects.bulk_create(
         [
             PublishedChecklist(
                 key=key,
                 title=checklist.title,
                 items=list(checklist.items),
-                posts=posts[key].number,
-                withhold_at=posts[key].withhold_at,
+                posts=counts[key].posts,
+                withhold_at=counts[key].withhold_at,
             )
             for key, checklist in known.items()
+            if key in counts
         ],
         update_conflicts=True,
         unique_fields=["key"],
         update_fields=["title", "items", "posts", "withhold_at"],
     )
-    for key, of in posts.items():
-        if of.number and key not in known:
-            PublishedChecklist.objects.filter(key=key).update(posts=of.number, withhold_at=of.withhold_at)
-
-
-class _Posts(NamedTuple):
-    """How many publications name something, and when the last of them is withheld, if all of them are."""
-
-    number: int
-    withhold_at: datetime | None
-
-
-def _posts(column: str, keys: Iterable[str]) -> dict[str, _Posts]:
-    """What publications name each key, in one order for all."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            SELECT key, number, CASE WHEN staying = 0 THEN last END FROM unnest(%s::text[]) AS key, LATERAL (
-                SELECT count(*) AS number, max(withhold_at) AS last,
-                       count(*) FILTER (WHERE withhold_at IS NULL) AS staying
-                  FROM kb_publication WHERE {column} @> ARRAY[key]) AS found
-            """,  # noqa: S608 (our own names)
-            [sorted(keys)],
-        )
-        return {key: _Posts(*found) for key, *found in cursor.fetchall()}
+    for key, of in counts.items():
+        if of.posts and key not in known:
+            PublishedChecklist.objects.filter(key=key).update(posts=of.posts, withhold_at=of.withhold_at)

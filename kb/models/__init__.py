@@ -9,7 +9,9 @@ from kb.models.publication import (
     Publication,
     PublishedChecklist,
     PublishedEntity,
+    PublishedFacet,
     PublishedRevision,
+    PublishedTag,
 )
 from kb.models.revision import Decision, Flag, Revision, SourceRecord
 from kb.models.verification import Oversight, Report, Upkeep, Verification, VerificationPolicy
@@ -35,7 +37,9 @@ __all__ = [
     "Publication",
     "PublishedChecklist",
     "PublishedEntity",
+    "PublishedFacet",
     "PublishedRevision",
+    "PublishedTag",
     "QueueItem",
     "Receipt",
     "Report",

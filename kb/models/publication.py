@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from kb.choices import ChangeKind
+from kb.choices import ChangeKind, FacetKind
 
 
 class ReadingManager(models.Manager):
@@ -62,6 +62,7 @@ class Publication(models.Model):
     version = models.CharField(max_length=60)
     published_at = models.DateTimeField(help_text="From when the approval of this revision holds.")
     first_published_at = models.DateTimeField()
+    reviewed_at = models.DateTimeField(null=True, help_text="When somebody last vouched for this content.")
     review_by = models.DateTimeField(
         null=True, db_index=True, help_text="By when somebody verifies it; None: compiled by an older kb."
     )
@@ -117,6 +118,72 @@ class Publication(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("site:post", args=[self.slug])
+
+    def facets(self) -> set[tuple[str, str]]:
+        """What lists and counts find it by: kind and value of PublishedFacet."""
+        several = {
+            FacetKind.STACK: self.stack,
+            FacetKind.TOOL: self.tools,
+            FacetKind.ENTITY: self.entities,
+            FacetKind.CHECKLIST: self.checklists,
+        }
+        one = {
+            FacetKind.TOPIC: self.topic,
+            FacetKind.DIFFICULTY: self.difficulty,
+            FacetKind.CODE_LANGUAGE: self.code_language,
+            FacetKind.AI_INVOLVED: "true" if self.ai_involved else "false",
+        }
+        return {
+            (FacetKind.ALL.value, ""),
+            *((kind.value, value) for kind, values in several.items() for value in values),
+            *((kind.value, value) for kind, value in one.items() if value),
+        }
+
+
+class PublishedFacet(models.Model):
+    """A value that publications have in common, with how many there are: counted as they come and go."""
+
+    readers_may_see = True
+
+    kind = models.CharField(max_length=20, choices=FacetKind)
+    value = models.TextField()
+    posts = models.IntegerField(help_text="How many publications have it.")
+    staying = models.IntegerField(help_text="How many of them have no date from which they are withheld.")
+    withhold_at = _withhold_at()
+
+    objects = models.Manager()
+    reading = PresentManager()
+
+    class Meta:
+        ordering = ["kind", "value"]
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "value"], name="kb_one_published_facet_per_value")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.value}"
+
+
+class PublishedTag(models.Model):
+    """That a publication has a facet. The primary key is the order in which lists show those with a facet."""
+
+    readers_may_see = True
+
+    pk = models.CompositePrimaryKey("facet_id", "published_at", "publication_id")
+    # Without constraints in the database: kb.flow.tagging writes these rows with what they name.
+    facet = models.ForeignKey(
+        PublishedFacet, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="tags"
+    )
+    published_at = models.DateTimeField()
+    publication = models.ForeignKey(
+        Publication, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+
+    objects = models.Manager()
+    reading = ReadingManager()
+
+    def __str__(self) -> str:
+        return f"{self.facet_id} of {self.publication_id}"
 
 
 class PublishedRevision(models.Model):

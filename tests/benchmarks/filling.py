@@ -214,7 +214,9 @@ class Rows:
             outcome="approve",
         )
         due = decision.at + timedelta(days=90)
-        fields = publishing.compile_fields(revision, decision, first=decision.at, review_by=due)
+        fields = publishing.compile_fields(
+            revision, decision, first=decision.at, reviewed_at=decision.at, review_by=due
+        )
         yield self.new(Publication, post=post, search="", **fields)
         yield from self.kept(post, decision, due)
 
