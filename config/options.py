@@ -310,6 +310,15 @@ class Options(BaseSettings):
             undo="unset it; the rules run on the next revision of each post",
         ),
     ] = ()
+    KB_INDEXING: Annotated[
+        bool,
+        Option(
+            what="Lets search engines list readers' pages where everybody may read: sitemap, robots.txt and "
+            "pages without noindex",
+            expected=SWITCH,
+            undo="unset it and restart; engines forget at their next visit",
+        ),
+    ] = False
     KB_API_CACHE_CONTROL: Annotated[
         str,
         Field(pattern=r"^[A-Za-z0-9=,\- ]+$"),

@@ -3,12 +3,13 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from kb.site import views
+from kb.site import machines, views
 
 app_name = "site"
 urlpatterns = [
     path("", views.home, name="home"),
     path("posts/<slug:slug>/", views.post, name="post"),
+    path("posts/<slug:slug>/markdown/", machines.markdown_of, name="markdown"),
     path("posts/<slug:slug>/report/", views.report, name="report"),
     path("posts/<slug:slug>/report/thanks/", views.thanks, name="thanks"),
     path("entities/", views.entities, name="entities"),
@@ -16,6 +17,10 @@ urlpatterns = [
     path("embed/", views.embed, name="embed"),
     path("login/", views.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(next_page="site:home"), name="logout"),
-    path("robots.txt", views.robots, name="robots"),
+    path("feed.atom", machines.feed, name="feed"),
+    path("llms.txt", machines.llms, name="llms"),
+    path("robots.txt", machines.robots, name="robots"),
+    path("sitemap.xml", machines.sitemap, name="sitemap"),
+    path("sitemap-<int:number>.xml", machines.sitemap_part, name="sitemap-part"),
     path("favicon.ico", views.favicon, name="favicon"),
 ]

@@ -36,7 +36,11 @@ def page(request: HttpRequest, template: str, **context: Any) -> HttpResponse:
 
 
 def _everywhere() -> dict[str, Any]:
-    return {"site_name": settings.KB_SITE_NAME, "api_docs": _api_docs()}
+    return {
+        "site_name": settings.KB_SITE_NAME,
+        "api_docs": _api_docs(),
+        "is_indexed": settings.KB_INDEXING,
+    }
 
 
 def _api_docs() -> str:
@@ -203,11 +207,6 @@ class Login(LoginView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**kwargs) | _everywhere()
-
-
-@require_safe
-def robots(request: HttpRequest) -> HttpResponse:
-    return HttpResponse("User-agent: *\nDisallow: /\n", content_type="text/plain; charset=utf-8")
 
 
 @require_safe
