@@ -20,6 +20,7 @@ from django.test import TransactionTestCase
 from kb.document import Document
 from kb.flow import reviewing, revising
 from kb.models import Post, Publication
+from tests.template import template
 
 # Begun first, so that no worker is left alone with one of them at the end. The slowest first.
 SLOW = (
@@ -53,6 +54,13 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None, django_db_blocker: Any) -> None:
+    """Let each worker's database begin as a copy of one that is migrated already."""
+    with django_db_blocker.unblock():
+        connections["default"].settings_dict["TEST"]["TEMPLATE"] = template()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,12 @@
 """Turn production's defaults into settings for a test run, whatever the developer's shell holds."""
 
 import os
+import sys
+
+# Written also where the shell says not to: without it each worker rewrites the assertions of all tests, and
+# each command that a test runs compiles the whole of kb.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 _KEPT = {
     "DATABASE_URL",

@@ -13,7 +13,17 @@ from playwright.sync_api import Browser, BrowserContext, Dialog, Locator, Page, 
 from tests.browser import axe
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+# What Playwright switches off, for a second list replaces the first; and at the end the browser's own pages
+# around each window, which would be loaded anew for every context and take half of the time it needs.
+FEATURES_OFF = (
+    *("AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades"),
+    *("HttpsFirstBalancedModeAutoEnable", "LensOverlay", "MediaRouter", "PaintHolding"),
+    *("ThirdPartyStoragePartitioning", "AvoidCorsURLLoaderRestartOnRedirect", "OptimizationHints"),
+    *("NetworkTimeServiceQuerying", "AimEnabled", "PreconnectToSearch"),
+    *("PreloadTopChromeWebUI", "WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup"),
+)
 ARGUMENTS = [
+    f"--disable-features={','.join(FEATURES_OFF)}",
     "--no-sandbox",  # containers and CI run as root, where Chromium's sandbox refuses to start
     "--disable-gpu",
     "--disable-quic",
