@@ -159,14 +159,17 @@ def test_every_page_fits_its_window_and_none_complains(
         page.evaluate("for (const part of document.querySelectorAll('#content details')) part.open = true")
         if found := accessible(page):
             violations[name] = found
-        for width, scheme in ((1280, "light"), (400, "dark")):
-            page.set_viewport_size({"width": width, "height": 900})
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            screenshot(page, f"admin-{name}-{width}-{scheme}")
-            if wide := page.evaluate(TOO_WIDE):
-                sticking_out[name, width] = wide
+        look(name, 1280, "light")
+        page.set_viewport_size({"width": 400, "height": 900})
+        page.emulate_media(color_scheme="dark")
+        look(name, 400, "dark")
         page.set_viewport_size({"width": 1280, "height": 900})
         page.emulate_media(color_scheme="light")
+
+    def look(name: str, width: int, scheme: str) -> None:
+        screenshot(page, f"admin-{name}-{width}-{scheme}")
+        if wide := page.evaluate(TOO_WIDE):
+            sticking_out[name, width] = wide
 
     for name, path in places(post, grave).items():
         response = page.goto(live_server.url + path)

@@ -33,6 +33,7 @@ def violations(page: Page, *, impacts: tuple[str, ...] = GRAVE) -> list[str]:
     """
     if not page.evaluate("Boolean(window.axe)"):
         page.evaluate(SOURCE)
+        page.context.add_init_script(SOURCE)  # sent once, for the pages that follow
     own, other = ("dark", "light") if page.evaluate(DARK) else ("light", "dark")
     found = _found(page, own, impacts)
     page.emulate_media(color_scheme=other)  # type: ignore[arg-type]
