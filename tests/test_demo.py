@@ -1,5 +1,6 @@
 """The demo content: a post in every state, the same however often it is written, and gone without a trace."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from io import StringIO
 from types import SimpleNamespace
@@ -30,6 +31,7 @@ from kb.models import (
     SourceRecord,
 )
 from kb.render import safe_url
+from tests.conftest import lasting, make_people, require_groups
 
 NOTES = demo.notes()
 
@@ -42,6 +44,17 @@ def one_of_each() -> list[Note]:
 @pytest.fixture
 def cast(people: SimpleNamespace) -> Cast:
     return Cast(editor=people.editor, reviewer=people.reviewer, administrator=people.administrator)
+
+
+@pytest.fixture(scope="class")
+def seeded(django_db_setup: None, django_db_blocker: Any, now: datetime) -> Iterator[Cast]:
+    """One of each, written once for tests that look at it."""
+    with lasting(django_db_blocker):
+        require_groups()
+        people = make_people()
+        cast = Cast(editor=people.editor, reviewer=people.reviewer, administrator=people.administrator)
+        demonstrating.seed(one_of_each(), cast=cast, at=now)
+        yield cast
 
 
 def rows() -> dict[str, int]:
@@ -130,39 +143,31 @@ def test_the_page_of_a_source_waits_for_review_with_its_bytes(cast: Cast, now: d
     assert SourceRecord.objects.get().content == demo.PAGE.read_bytes()
 
 
-def test_what_happened_lies_in_the_past_and_in_order(cast: Cast, now: datetime) -> None:
-    demonstrating.seed(one_of_each(), cast=cast, at=now)
+@pytest.mark.django_db
+@pytest.mark.usefixtures("seeded")
+class TestOneOfEach:
+    def test_what_happened_lies_in_the_past_and_in_order(self, now: datetime) -> None:
+        changes = list(Change.objects.order_by("pk").values_list("at", flat=True))
+        assert changes == sorted(changes)
+        assert changes[-1] < now
+        assert Revision.objects.filter(created_at__gte=now).count() == 0
 
-    changes = list(Change.objects.order_by("pk").values_list("at", flat=True))
-    assert changes == sorted(changes)
-    assert changes[-1] < now
-    assert Revision.objects.filter(created_at__gte=now).count() == 0
+    def test_a_newcomer_finds_remarks_and_an_approval_that_is_still_to_come(self, now: datetime) -> None:
+        remarks = Comment.objects.order_by("pk").values_list("by__username", "resolved_by__username")
+        assert list(remarks) == [("reviewer", "editor"), ("reviewer", None)]
+        assert [schedule.publish_at for schedule in Schedule.objects.filter(outcome=Schedule.PENDING)] == [
+            now + timedelta(days=2)
+        ]
 
+    def test_nobody_approved_their_own_work(self) -> None:
+        assert set(Publication.objects.values_list("approval__reviewer__username", flat=True)) == {"reviewer"}
+        assert Revision.objects.filter(author__username="reviewer").count() == 0
 
-def test_a_newcomer_finds_remarks_and_an_approval_that_is_still_to_come(cast: Cast, now: datetime) -> None:
-    demonstrating.seed(one_of_each(), cast=cast, at=now)
+    def test_writing_them_twice_changes_nothing(self, seeded: Cast, now: datetime) -> None:
+        before = everything()
 
-    remarks = Comment.objects.order_by("pk").values_list("by__username", "resolved_by__username")
-    assert list(remarks) == [("reviewer", "editor"), ("reviewer", None)]
-    assert [schedule.publish_at for schedule in Schedule.objects.filter(outcome=Schedule.PENDING)] == [
-        now + timedelta(days=2)
-    ]
-
-
-def test_nobody_approved_their_own_work(cast: Cast, now: datetime) -> None:
-    demonstrating.seed(one_of_each(), cast=cast, at=now)
-
-    assert set(Publication.objects.values_list("approval__reviewer__username", flat=True)) == {"reviewer"}
-    assert Revision.objects.filter(author__username="reviewer").count() == 0
-
-
-def test_writing_them_twice_changes_nothing(cast: Cast, now: datetime) -> None:
-    notes = one_of_each()
-    demonstrating.seed(notes, cast=cast, at=now)
-    before = everything()
-
-    assert demonstrating.seed(notes, cast=cast, at=now) == 0
-    assert everything() == before
+        assert demonstrating.seed(one_of_each(), cast=seeded, at=now) == 0
+        assert everything() == before
 
 
 def test_a_run_that_was_killed_is_completed_by_the_next(cast: Cast, now: datetime) -> None:
