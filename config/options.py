@@ -30,6 +30,12 @@ SHORTEST_KEY = 50
 _host = re.compile(r"(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]{1,5})?")
 
 
+_origin = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:]+\])(:(?P<port>[0-9]{1,5}))?"
+)
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+
 class OptionError(ImproperlyConfigured):
     """An operator's setting that kb cannot start with; the text names the variable and the way out."""
 
@@ -55,6 +61,21 @@ def _hosts(values: tuple[str, ...]) -> tuple[str, ...]:
     if not all(_host.fullmatch(value) for value in values):
         raise ValueError("not all are host names")
     return values
+
+
+def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
+    """As browsers write them in the Origin header: in small letters, without the scheme's own port."""
+    if values == ("*",):
+        return values
+    found = [_origin.fullmatch(value) for value in values]
+    if not all(found):
+        raise ValueError("not all are origins")
+    return tuple(_as_sent(match) for match in found if match)
+
+
+def _as_sent(origin: re.Match[str]) -> str:
+    scheme, host, port = origin["scheme"], origin["host"].lower(), origin["port"]
+    return f"{scheme}://{host}" + (f":{port}" if port and port != _DEFAULT_PORTS[scheme] else "")
 
 
 def _postgresql_url(value: SecretStr | None) -> SecretStr | None:
@@ -328,6 +349,35 @@ class Options(BaseSettings):
             undo="unset it and restart; caches keep what they hold for the time they were given",
         ),
     ] = "private, no-cache"
+    KB_API_ORIGINS: Annotated[
+        Names,
+        AfterValidator(_origins),
+        Option(
+            what="Other sites whose pages may read the API and load the meta box in a browser (CORS). Logins "
+            "never cross: such a page reads what is public, or sends a token that all its readers can see",
+            expected="origins with scheme, such as https://app.example.com, with commas between them; or *",
+            undo="unset it and restart; browsers ask again after at most 2 hours",
+        ),
+    ] = ()
+    KB_API_RATE_ADDRESS: Annotated[
+        int,
+        Field(ge=0, le=1_000_000),
+        Option(
+            what="Requests a minute that one address may send to the API without a token or login; 0: any "
+            "number. Behind a proxy set KB_BEHIND_PROXY, else all readers share one address",
+            expected="a whole number from 0 to 1000000",
+            undo="unset it and restart",
+        ),
+    ] = 1200
+    KB_API_RATE_TOKEN: Annotated[
+        int,
+        Field(ge=0, le=1_000_000),
+        Option(
+            what="Requests a minute to the API with one token, or of one person who logged in; 0: any number",
+            expected="a whole number from 0 to 1000000",
+            undo="unset it and restart",
+        ),
+    ] = 6000
     KB_DIGEST: Annotated[
         bool,
         Option(

@@ -24,6 +24,7 @@ MIDDLEWARE = [
     "config.logs.RequestLogMiddleware",  # outermost: every answer has an id and a line
     "config.middleware.ContentSecurityPolicyMiddleware",
     "config.middleware.ResponseHeadersMiddleware",
+    "config.cors.CorsMiddleware",  # inside the headers that it changes, outside of all that may refuse
     "config.lanes.LanesMiddleware",  # the API goes by API_MIDDLEWARE from here
     "config.health.ProbeMiddleware",  # before the host check and the redirect to https
     "django.middleware.security.SecurityMiddleware",
@@ -136,6 +137,8 @@ STORAGES = {
     "staticfiles": {"BACKEND": _static_storage},
 }
 # On one's own machine files come straight from the apps, without collecting them.
+# Who may load them from elsewhere is KB_API_ORIGINS' to say: see config/cors.py.
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = options.local
 
 # --- kb -----------------------------------------------------------------------------------------------------
@@ -149,6 +152,9 @@ KB_SCORE_THRESHOLD = options.KB_SCORE_THRESHOLD
 KB_FLAG_RULES_OFF = options.KB_FLAG_RULES_OFF
 KB_VERIFY_DAYS = options.KB_VERIFY_DAYS
 KB_API_CACHE_CONTROL = options.KB_API_CACHE_CONTROL
+KB_API_ORIGINS = options.KB_API_ORIGINS
+KB_API_RATE_ADDRESS = options.KB_API_RATE_ADDRESS
+KB_API_RATE_TOKEN = options.KB_API_RATE_TOKEN
 KB_SITE_NAME = options.KB_SITE_NAME
 KB_DIGEST = options.KB_DIGEST
 KB_DIGEST_FROM = options.KB_DIGEST_FROM

@@ -105,3 +105,11 @@ class FacetKind(TextChoices):
     DIFFICULTY = "difficulty"
     CODE_LANGUAGE = "code_language"
     AI_INVOLVED = "ai_involved"
+
+
+class Scope(TextChoices):
+    """What an access token may read."""
+
+    READ = "read", "Posts, entities, checklists and search"
+    CHANGES = "changes", "The feed of changes"
+    EXPORT = "export", "Everything at once, as a file"

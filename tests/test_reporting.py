@@ -11,11 +11,11 @@ from django.contrib.auth.models import User
 from django.test import Client, RequestFactory, override_settings
 from django.utils import timezone
 
+from config.sender import sender
 from kb.choices import State
 from kb.errors import Refused, TooOften
 from kb.flow import queueing, reporting, reviewing, revising, verifying
 from kb.models import Flag, Notice, Post, Publication, QueueItem, Report
-from kb.site.access import sender
 
 pytestmark = pytest.mark.django_db(databases=["default", "reading"])
 

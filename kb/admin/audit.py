@@ -35,6 +35,7 @@ GROUPS = (
     ("Comments", ("comment", "resolved")),
     ("What is still true", ("verification", "report")),
     ("Criteria", ("criteria", "retired")),
+    ("Access tokens", ("issued", "revoked")),
 )
 
 

@@ -27,7 +27,7 @@ from django.db.models.fields.tuple_lookups import TupleLessThan
 from django.db.models.functions import Cast, Concat, Left
 
 from kb.choices import ReportKind
-from kb.models import Comment, Criteria, Decision, Flag, Report, Revision, Schedule, Verification
+from kb.models import AccessToken, Comment, Criteria, Decision, Flag, Report, Revision, Schedule, Verification
 
 NOTE = 500  # characters of a remark that the list carries
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -56,6 +56,8 @@ KINDS = {
     **{f"report.{kind.value}": f"Reported as {kind.label.lower()}" for kind in ReportKind},
     "criteria.made": "Criteria changed",
     "retired.made": "Criteria retired",
+    "issued.made": "Access token issued",
+    "revoked.made": "Access token revoked",
 }
 
 
@@ -77,7 +79,20 @@ def _word(name: str, **when: Q) -> Case:
     return Case(*(When(q, then=Value(word)) for word, q in when.items()), default=F(name))
 
 
+_TOKEN = Concat(
+    "label", Value(" (kb_"), "prefix", Value("…) of "), "owner__username", output_field=TextField()
+)
 SOURCES = (
+    Source(
+        "revoked",
+        AccessToken.objects.exclude(revoked_at=None).all,
+        "revoked_at",
+        "revoked_by",
+        _TOKEN,
+        None,
+        None,
+    ),
+    Source("issued", AccessToken.objects.all, "created_at", "created_by", _TOKEN, None, None),
     Source(
         "retired", Criteria.objects.exclude(retired_at=None).all, "retired_at", None, F("name"), None, None
     ),

@@ -29,6 +29,7 @@ WORDS = {
     "kb.publish_post": ("Publish", "Publish by approving (with Review), and withdraw"),
     "kb.verify_post": ("Verify", "Verify that published posts are still true"),
     "kb.import_post": ("Import", "Import posts"),
+    "kb.issue_token": ("Tokens", "Issue and revoke access tokens of machines"),
     "kb.audit_post": ("Audit", "See who did what and who can do what"),
     "auth.change_user": ("Accounts", "Give people groups and rights: whoever can, can get every right"),
     "auth.change_group": ("Groups", "Give groups rights: whoever is in one, gets them"),

@@ -45,6 +45,7 @@ ORDER = (
     "VerificationPolicy",
     "ImportRun",
     "Receipt",
+    "AccessToken",
 )
 
 

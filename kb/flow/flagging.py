@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 
+from kb import access_token
 from kb.choices import Severity
 from kb.document import Document
 from kb.flow import queueing
@@ -116,8 +117,10 @@ def removed_markup(document: Document) -> Finding | None:
 
 # Each names the part that is secret. All repetitions are bounded, and none starts again inside its own match:
 # hostile text costs no more time than long text.
+OURS = "an access token of kb"
 CREDENTIALS = (
     ("a private key", re.compile(r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----(?P<secret>)")),
+    (OURS, re.compile(rf"(?<![0-9A-Za-z_])(?P<secret>{access_token.PATTERN.pattern})(?![0-9A-Za-z])")),
     ("an access key id", re.compile(r"\b(?P<secret>(?:AKIA|ASIA)[0-9A-Z]{16})\b")),
     (
         "an access token",
@@ -181,8 +184,13 @@ def _credentials(document: Document) -> Iterator[tuple[str, Evidence]]:
     for field, text in chain(texts(plain), _named(payload, "payload")):
         for what, pattern in CREDENTIALS:
             for match in pattern.finditer(text):
-                if not _PLACEHOLDER.search(match["secret"]):
+                if _is_secret(what, match["secret"]):
                     yield what, Evidence(_hidden(field), masked(match))
+
+
+def _is_secret(what: str, text: str) -> bool:
+    # A checksum that fits is no accident and no placeholder.
+    return access_token.is_whole(text) if what == OURS else not _PLACEHOLDER.search(text)
 
 
 def _named(value: Any, path: str, name: str = "") -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ from django.db import connection
 from django.db.models import Exists, OuterRef, QuerySet
 
 from kb.errors import InvalidDocument, Refused
-from kb.flow import publishing, queueing, revising, scheduling, verifying
+from kb.flow import metering, publishing, queueing, revising, scheduling, verifying
 from kb.models import Flag, Post, Publication, Schedule, Upkeep, VerificationPolicy
 
 MOST = 1_000  # posts a step and run
@@ -52,6 +52,7 @@ def upkeep(*, at: datetime, most: int = MOST) -> Done | None:
         withheld = Publication.objects.filter(withhold_at__lte=at).order_by("withhold_at")
         done.withheld = _each(_posts(withheld[:most]), lambda post: verifying.withhold(post, at=at), done)
         missing = Post.objects.filter(likeness=None, head__isnull=False).select_related("head")
+        metering.forget(at=at)
         done.hashed = _each(missing.order_by("pk")[:most], revising.note_likeness, done)
         return done
 

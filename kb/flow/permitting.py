@@ -16,6 +16,7 @@ ACTS = {
         for verb in ("add", "change", "delete")
     },
     "kb.change_criteria": "keep the criteria for reviewers",
+    "kb.issue_token": "issue or revoke access tokens",
 }
 
 

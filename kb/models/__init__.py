@@ -1,5 +1,6 @@
 """What is: the tables of kb, their constraints and their sets of rows."""
 
+from kb.models.access import AccessToken, RateWindow
 from kb.models.desk import Comment, Criteria, Likeness, Schedule, Tick
 from kb.models.entity import Entity
 from kb.models.imports import ImportRun, Receipt
@@ -18,6 +19,7 @@ from kb.models.verification import Oversight, Report, Upkeep, Verification, Veri
 from kb.models.waiting import Digest, Notice, QueueItem, SavedFilter, WorkingCopy
 
 __all__ = [
+    "AccessToken",
     "Change",
     "Checklist",
     "ChecklistItem",
@@ -41,6 +43,7 @@ __all__ = [
     "PublishedRevision",
     "PublishedTag",
     "QueueItem",
+    "RateWindow",
     "Receipt",
     "Report",
     "Revision",

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
-from ipaddress import IPv6Address, ip_address, ip_network
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
@@ -41,24 +40,6 @@ def for_readers(view: View, methods: tuple[str, ...] = ("GET", "HEAD")) -> View:
 def for_reporters(view: View) -> View:
     """A readers' page with a form that they may send back."""
     return for_readers(view, ("GET", "HEAD", "POST"))
-
-
-def sender(request: HttpRequest) -> str:
-    """Where a request came from: an address, of IPv6 the network, for one reader has a whole one of these."""
-    given = request.META.get("REMOTE_ADDR", "")
-    if settings.TRUST_FORWARDED_FOR:
-        # The last one is the proxy's own word; those before it anybody can make up.
-        given = request.headers.get("X-Forwarded-For", given).rpartition(",")[2].strip()
-        # Some proxies add the port; an IPv6 address has more colons than one.
-        if given.count(":") == 1:
-            given = given.partition(":")[0]
-    try:
-        address = ip_address(given)
-    except ValueError:
-        return "unknown"
-    if isinstance(address, IPv6Address):
-        return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
-    return str(address)
 
 
 def refuse_hidden(name: str, text: str, longest: int) -> str:

@@ -18,12 +18,13 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from config.sender import sender
 from kb.article import article, may_show
 from kb.choices import ReportKind
 from kb.errors import Refused, TooOften
 from kb.flow import reporting  # noqa: TID251  (the one thing that readers may bring in)
 from kb.models.publication import Publication, PublishedEntity
-from kb.site.access import for_readers, for_reporters, refuse_hidden, sender
+from kb.site.access import for_readers, for_reporters, refuse_hidden
 from kb.site.listing import listing
 
 ENTITIES = 300  # on one page
