@@ -1,8 +1,9 @@
 """Turn KB_API_ORIGINS into leave for other sites' pages to read the API and to load the meta box (CORS).
 
-Logins never cross: no answer has Access-Control-Allow-Credentials, so a page elsewhere gets what anybody gets, or
-what its own token may read. django-cors-headers would do the half of this that is one look into a set; it knows
-nothing of Cross-Origin-Resource-Policy, without which a style sheet does not load, and lets credentials be allowed.
+Logins never cross: no answer has Access-Control-Allow-Credentials, so a page elsewhere gets what anybody
+gets, or what its own token may read. django-cors-headers would do the half of this that is one look into a
+set; it knows nothing of Cross-Origin-Resource-Policy, without which a style sheet does not load, and lets
+credentials be allowed.
 """
 
 from collections.abc import Callable

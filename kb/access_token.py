@@ -3,8 +3,8 @@
     kb_ + 30 random characters + 6 of checksum, all of them of 0-9, A-Z, a-z
 
 The form is that of GitHub's tokens: a prefix that no other word has, and the CRC-32 of the random part, so
-that a typo or a made-up token is known without asking anybody. 30 characters of 62 are 178 bits: nobody guesses
-them, and a plain SHA-256 is as good a hash as a slow one.
+that a typo or a made-up token is known without asking anybody. 30 characters of 62 are 178 bits: nobody
+guesses them, and a plain SHA-256 is as good a hash as a slow one.
 """
 
 import hashlib

@@ -1,9 +1,9 @@
 """Turn a reader's requests into what is left of their minute: exact over all processes, without a write each.
 
 A process takes a tenth of what seems left of a reader's minute from the database and spends it from memory;
-near the end the shares become single requests, so that little is lost. Never is more spent than the limit. What
-a process has not spent when the minute ends is lost, and while several hold shares a reader may be told to wait
-a little before all is spent. Where the database does not answer, reading goes on uncounted.
+near the end the shares become single requests, so that little is lost. Never is more spent than the limit.
+What a process has not spent when the minute ends is lost, and while several hold shares a reader may be
+told to wait a little before all is spent. Where the database does not answer, reading goes on uncounted.
 """
 
 import hmac
