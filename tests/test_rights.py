@@ -17,6 +17,7 @@ RIGHTS = {
         "change_criteria",
         "change_verificationpolicy",
     ],
+    "Issue and revoke access tokens": ["issue_token"],
     "See who did what and who can do what": ["audit_post"],
     "Import posts": ["import_post"],
     "Manage users and groups": ["add_user", "change_user", "change_group"],

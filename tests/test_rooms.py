@@ -9,6 +9,7 @@ import pytest
 PROJECT = Path(__file__).parent.parent
 
 LEAVES = (
+    "kb.access_token",
     "kb.article",
     "kb.choices",
     "kb.diff",
@@ -24,13 +25,17 @@ LEAVES = (
 STAGES = (
     *("demonstrating", "maintaining", "importing", "drafting", "reporting", "revising", "commenting"),
     *("flagging", "verifying", "reviewing", "criteria", "scheduling", "publishing", "tagging"),
-    *("queueing", "digesting", "filtering", "noticing", "permitting"),
+    *("queueing", "digesting", "filtering", "noticing", "issuing", "metering", "permitting"),
 )
 DOORS = {
     "kb.admin": (*LEAVES, "kb.admin", "kb.flow", "kb.models", "kb.reading"),
     "kb.management": (*LEAVES, "kb.management", "kb.flow", "kb.models", "kb.reading_role"),
     "kb.reading": (*LEAVES, "kb.reading", "kb.models.publication"),
-    "kb.api": (*LEAVES, "kb.api", "kb.reading", "kb.models.publication"),
+    # Which token is valid is no content, nor is how often somebody asks.
+    "kb.api": (
+        *(*LEAVES, "kb.api", "kb.reading", "kb.models.publication"),
+        *("kb.models.access", "kb.flow.metering"),
+    ),
     # Where readers' words come in, by the one flow function that is made for them.
     "kb.site": (*LEAVES, "kb.site", "kb.reading", "kb.models.publication", "kb.flow.reporting"),
 }

@@ -127,6 +127,17 @@ def test_links_in_mails_lead_to_what_is_set_or_to_the_first_host(environment: Ca
     assert environment(ALLOWED_HOSTS="*").base_url() == ""
 
 
+def test_origins_are_kept_as_browsers_send_them(environment: Callable[..., Options]) -> None:
+    given = "https://App.Example.com:443, http://localhost:3000, http://[::1]:80"
+
+    assert environment(KB_API_ORIGINS=given).KB_API_ORIGINS == (
+        "https://app.example.com",
+        "http://localhost:3000",
+        "http://[::1]",
+    )
+    assert environment(KB_API_ORIGINS="*").KB_API_ORIGINS == ("*",)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -143,6 +154,13 @@ def test_links_in_mails_lead_to_what_is_set_or_to_the_first_host(environment: Ca
         ("KB_SESSION_HOURS", "0"),
         ("KB_MAX_UPLOAD_MB", "0"),
         ("KB_SCORE_THRESHOLD", "101"),
+        ("KB_API_ORIGINS", "app.example.com"),
+        ("KB_API_ORIGINS", "https://app.example.com/path"),
+        ("KB_API_ORIGINS", "https://*.example.com"),
+        ("KB_API_ORIGINS", "*,https://app.example.com"),
+        ("KB_API_ORIGINS", "null"),
+        ("KB_API_RATE_ADDRESS", "-1"),
+        ("KB_API_RATE_TOKEN", "many"),
         ("KB_API_CACHE_CONTROL", "private\r\nSet-Cookie: a=b"),
         ("KB_DIGEST_FROM", "nobody"),
         ("KB_DIGEST_FROM", "kb@example.com\r\nBcc: all@example.com"),
