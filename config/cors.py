@@ -42,8 +42,9 @@ class CorsMiddleware:
         allowed = _allowed(request.META.get("HTTP_ORIGIN", ""), origins)
         if allowed:
             response.headers["Access-Control-Allow-Origin"] = allowed
-            extra = PREFLIGHT if is_preflight else {"Access-Control-Expose-Headers": EXPOSED}
-            response.headers.update(extra)
+            more = PREFLIGHT if is_preflight else {"Access-Control-Expose-Headers": EXPOSED}
+            for name, value in more.items():
+                response.headers[name] = value
         if allowed != "*":
             # Also where none was named: a cache would give that answer to a page of an origin.
             patch_vary_headers(response, ["Origin"])
