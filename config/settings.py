@@ -41,6 +41,7 @@ MIDDLEWARE = [
 ]
 # As little as it needs: it reads no body, and looks up a login only where KB_READ_ACCESS asks for one.
 API_MIDDLEWARE = [
+    "kb.api.limits.RateLimitMiddleware",  # who asks, and how often; on every answer
     "django.middleware.security.SecurityMiddleware",
     "config.middleware.BodyLimitMiddleware",
     "config.middleware.Utf8Middleware",
@@ -89,8 +90,8 @@ if options.KB_EMAIL_URL:
 
 # --- API ----------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    # What the description names; kb.api.access decides who may read.
-    "DEFAULT_AUTHENTICATION_CLASSES": ["kb.api.access.SessionAuthentication"],
+    # kb.api.access decides who may read.
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     # Nothing is written through the API, so no body is ever read.
     "DEFAULT_PARSER_CLASSES": [],
@@ -117,6 +118,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "kb.api.schema.with_document",
+        "kb.api.schema.with_security",
     ],
 }
 

@@ -379,7 +379,7 @@ def test_an_open_api_asks_for_no_user_even_of_those_who_logged_in(
     client.force_login(people.editor)
 
     assert queries("/api/v1/posts/full/", client, "default") == 0
-    assert "Vary" not in client.get("/api/v1/posts/full/").headers
+    assert client.get("/api/v1/posts/full/").headers["Vary"] == "Authorization"
 
 
 # --- Methods and forms --------------------------------------------------------------------------------------
@@ -469,8 +469,8 @@ def test_a_closed_api_says_the_same_to_a_stranger_everywhere(
     for head in heads:
         head["Vary"] = head["Vary"].removesuffix(", Accept")
     assert heads == [heads[0]] * len(heads)
-    assert heads[0]["WWW-Authenticate"] == 'Cookie realm="kb"'
-    assert heads[0]["Vary"] == "Cookie"
+    assert heads[0]["WWW-Authenticate"] == 'Bearer realm="kb", Cookie realm="kb"'
+    assert heads[0]["Vary"] == "Authorization, Cookie"
 
 
 def test_a_closed_api_answers_whoever_logged_in(
@@ -481,7 +481,7 @@ def test_a_closed_api_answers_whoever_logged_in(
 
     response = client.get("/api/v1/posts/full/")
 
-    assert (response.status_code, response.headers["Vary"]) == (200, "Cookie")
+    assert (response.status_code, response.headers["Vary"]) == (200, "Authorization, Cookie")
     assert queries("/api/v1/posts/full/", client) == 1
     assert client.get("/api/v1/posts/none/").status_code == 404
     assert client.post("/api/v1/posts/", {}).status_code == 405

@@ -75,8 +75,22 @@ def test_every_operation_tells_its_refusals(schema: dict[str, Any]) -> None:
     for path, operations in schema["paths"].items():
         responses = operations["get"]["responses"]
         may_be_missing = {"404"} if "{" in path else set()
-        assert set(responses) == {"200", "304", "400", "401", "406", "500", "503", *may_be_missing}
+        assert set(responses) == {
+            *("200", "304", "400", "401", "403", "406", "429", "500", "503"),
+            *may_be_missing,
+        }
         assert list(responses["400"]["content"]) == ["application/problem+json"]
+        assert all({"RateLimit", "RateLimit-Policy"} <= set(told["headers"]) for told in responses.values())
+        assert "Retry-After" in responses["429"]["headers"]
+
+
+def test_every_operation_tells_the_scope_that_a_token_needs(schema: dict[str, Any]) -> None:
+    scopes = {path: each["get"]["security"][0]["token"] for path, each in schema["paths"].items()}
+
+    assert scopes["/api/v1/"] == scopes["/api/v1/schema/"] == []
+    assert scopes["/api/v1/posts/{slug}/"] == ["read"]
+    assert scopes["/api/v1/changes/"] == ["changes"]
+    assert set(schema["components"]["securitySchemes"]) == {"token", "session"}
 
 
 def test_the_list_of_posts_tells_its_parameters(schema: dict[str, Any]) -> None:
@@ -174,6 +188,6 @@ def test_the_description_comes_as_json_and_as_yaml(client: Client, accept: str, 
     response = client.get("/api/v1/schema/", headers={"Accept": accept})
 
     assert (response.status_code, response.headers["Content-Type"]) == (200, kind)
-    assert response.headers["Vary"] == "Accept"
+    assert response.headers["Vary"] == "Authorization, Accept"
     if kind.endswith("json"):
         assert json.loads(response.content)["info"]["title"] == "kb API"

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from django.test import Client
 
 from kb.api import limits
 from kb.api.limits import Limiter
-from kb.flow import maintaining, metering
+from kb.api.views import Posts
+from kb.flow import issuing, maintaining, metering
 from kb.models import RateWindow
 
 NOW = 1_795_521_600.0  # the first second of a minute
@@ -175,3 +177,128 @@ def test_counting_begins_again_when_the_database_is_back(
     again = limiter.spend("token", "token 1", 5)
 
     assert (still.left, again.left) == (None, 4)
+
+
+# --- At the API ---------------------------------------------------------------------------------------------
+POSTS = "/api/v1/posts/"
+
+
+@pytest.fixture
+def limited(clock: list[float], settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Everybody may read, three times a minute from one address and five with a token or login."""
+    monkeypatch.setattr(limits, "limiter", Limiter())
+    settings.KB_READ_ACCESS = "public"
+    settings.KB_API_RATE_ADDRESS, settings.KB_API_RATE_TOKEN = 3, 5
+    return settings
+
+
+def told(response: Any) -> tuple[int, str | None, str | None]:
+    return (
+        response.status_code,
+        response.headers.get("RateLimit-Policy"),
+        response.headers.get("RateLimit"),
+    )
+
+
+@pytest.mark.django_db(databases=["default", "reading"])
+def test_who_spent_the_minute_is_told_when_to_ask_again(
+    client: Client, limited: Any, clock: list[float]
+) -> None:
+    clock[0] += 20
+
+    answers = [client.get(POSTS) for _ in range(4)]
+
+    policy = '"address";q=3;w=60'
+    assert [told(answer) for answer in answers] == [
+        (200, policy, '"address";r=2;t=40'),
+        (200, policy, '"address";r=1;t=40'),
+        (200, policy, '"address";r=0;t=40'),
+        (429, policy, '"address";r=0;t=40'),
+    ]
+    problem = answers[3].json()
+    assert problem | {"request_id": ""} == {
+        "type": "about:blank",
+        "title": "Too Many Requests",
+        "status": 429,
+        "code": "too_many_requests",
+        "detail": "Your address may ask 3 times a minute, and has. Ask again in 40 s.",
+        "retry": True,
+        "request_id": "",
+    }
+    assert answers[3].headers["Retry-After"] == "40"
+    assert answers[3].headers["Cache-Control"] == "no-store"
+    assert client.head(POSTS).content == b""
+    clock[0] += 40
+    assert client.get(POSTS).status_code == 200
+
+
+@pytest.mark.django_db(databases=["default", "reading"])
+def test_every_kind_of_answer_tells_where_its_reader_stands(
+    client: Client, limited: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited.KB_API_RATE_ADDRESS = 1000
+    etag = client.get(POSTS).headers["ETag"]
+    client.raise_request_exception = False
+    asked = {
+        304: client.get(POSTS, headers={"If-None-Match": etag}),
+        204: client.options(POSTS),
+        200: client.head(POSTS),
+        301: client.get("/api/v1/posts"),
+        400: client.get(f"{POSTS}?colour=red"),
+        401: client.get(POSTS, headers={"Authorization": "Bearer no"}),
+        404: client.get("/api/v1/posts/none/"),
+        405: client.post(POSTS),
+        406: client.get(POSTS, headers={"Accept": "text/css"}),
+        413: client.post(POSTS, headers={"Content-Length": str(2**40)}),
+    }
+    monkeypatch.setattr(Posts, "get", lambda *args, **kwargs: 1 / 0)
+    asked[500] = client.get(POSTS)
+
+    assert {status: answer.status_code for status, answer in asked.items()} == {each: each for each in asked}
+    left = [re.fullmatch(r'"address";r=(\d+);t=60', answer.headers["RateLimit"]) for answer in asked.values()]
+    assert [int(found[1]) for found in left if found] == [998 - number for number in range(len(asked))]
+
+
+@pytest.mark.django_db(databases=["default", "reading"])
+def test_a_token_and_a_person_have_minutes_of_their_own(client: Client, limited: Any, people: Any) -> None:
+    at = datetime.now(UTC)
+    _, token = issuing.issue("x", owner=people.editor, scopes=["read"], expires_at=None, at=at)
+    for _ in range(4):
+        spent = client.get(POSTS)
+
+    with_token = client.get(POSTS, headers={"Authorization": f"Bearer {token}"})
+    guess = client.get(POSTS, headers={"Authorization": "Bearer kb_guess"})
+    limited.KB_READ_ACCESS = "authenticated"
+    client.force_login(people.stranger)
+    with_login = client.get(POSTS)
+
+    assert told(spent)[0] == 429
+    assert told(with_token) == (200, '"token";q=5;w=60', '"token";r=4;t=60')
+    assert told(with_login) == (200, '"person";q=5;w=60', '"person";r=4;t=60')
+    # Whose token is none is whoever is at the address.
+    assert told(guess)[0] == 429
+
+
+@pytest.mark.django_db(databases=["default", "reading"])
+def test_another_address_has_a_minute_of_its_own(client: Client, limited: Any) -> None:
+    for _ in range(4):
+        spent = client.get(POSTS)
+
+    assert (spent.status_code, client.get(POSTS, REMOTE_ADDR="192.0.2.9").status_code) == (429, 200)
+
+
+@pytest.mark.django_db(databases=["default", "reading"])
+def test_without_limits_nothing_is_counted_or_said(
+    client: Client, limited: Any, django_assert_num_queries: Any
+) -> None:
+    limited.KB_API_RATE_ADDRESS = 0
+
+    with django_assert_num_queries(0):
+        answers = [told(client.get(POSTS)) for _ in range(9)]
+
+    assert answers == [(200, None, None)] * 9
+
+
+@pytest.mark.django_db(databases=["default", "reading"])
+def test_pages_are_not_counted(client: Client, limited: Any) -> None:
+    assert [told(client.get("/")) for _ in range(9)] == [(200, None, None)] * 9

@@ -418,3 +418,164 @@ def test_a_token_is_revoked_by_how_it_begins(issue: Issue) -> None:
     run("revoke", token)
 
     assert AccessToken.objects.exclude(revoked_at=None).count() == 1
+
+
+# --- At the API ---------------------------------------------------------------------------------------------
+BOTH = pytest.mark.django_db(databases=["default", "reading"])
+POSTS = "/api/v1/posts/"
+
+
+@pytest.fixture
+def lasting(issue: Issue) -> Issue:
+    """Tokens that are valid while tests run."""
+    return lambda label="status page", **facts: issue(label, **{"expires_at": None, **facts})
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@BOTH
+@pytest.mark.parametrize("access", ["public", "authenticated"])
+def test_a_token_reads_where_its_scopes_let_it(
+    client: Client, lasting: Issue, settings: Any, access: str
+) -> None:
+    settings.KB_READ_ACCESS = access
+    _, reads = lasting("reads")
+    _, follows = lasting("follows", scopes=["changes"])
+
+    def got(token: str) -> dict[str, int]:
+        paths = ("", "posts/", "entities/", "changes/", "schema/", "document-schema/", "nothing/")
+        return {path: client.get(f"/api/v1/{path}", headers=bearer(token)).status_code for path in paths}
+
+    about = {"": 200, "schema/": 200, "document-schema/": 200, "nothing/": 404}
+    assert got(reads) == {**about, "posts/": 200, "entities/": 200, "changes/": 403}
+    assert got(follows) == {**about, "posts/": 403, "entities/": 403, "changes/": 200}
+
+
+@BOTH
+def test_a_lacking_scope_is_named(client: Client, lasting: Issue) -> None:
+    _, token = lasting()
+
+    response = client.get("/api/v1/changes/", headers=bearer(token))
+
+    problem = response.json()
+    assert (response.status_code, problem["code"], problem["scope"]) == (403, "insufficient_scope", "changes")
+    assert "lacks the scope “changes”" in problem["detail"]
+    assert response.headers["WWW-Authenticate"] == (
+        'Bearer realm="kb", error="insufficient_scope", scope="changes"'
+    )
+
+
+@BOTH
+@pytest.mark.parametrize("access", ["public", "authenticated"])
+def test_a_token_that_opens_nothing_is_refused_alike_whatever_the_reason(
+    client: Client, lasting: Issue, people: SimpleNamespace, now: datetime, settings: Any, access: str
+) -> None:
+    settings.KB_READ_ACCESS = access
+    revoked, of_revoked = lasting("revoked")
+    issuing.revoke(revoked, at=now)
+    _, of_leaver = lasting("of a leaver", owner=people.second_editor)
+    people.second_editor.is_active = False
+    people.second_editor.save()
+    past = now - 900 * DAY
+    _, expired = lasting("expired", at=past, expires_at=past + DAY)
+    tokens = [of_revoked, of_leaver, expired, access_token.make()]
+
+    answers = [
+        client.get(path, headers=bearer(token)) for token in tokens for path in (POSTS, "/api/v1/nothing/")
+    ]
+
+    problems = [{**answer.json(), "request_id": ""} for answer in answers]
+    heads = [
+        {name: value for name, value in answer.headers.items() if name != "X-Request-ID"}
+        for answer in answers
+    ]
+    assert {answer.status_code for answer in answers} == {401}
+    assert [problem["code"] for problem in problems] == ["invalid_token"] * 8
+    assert problems == [problems[0]] * 8
+    assert heads == [heads[0] | {"Content-Length": head["Content-Length"]} for head in heads]
+    assert heads[0]["WWW-Authenticate"] == 'Bearer realm="kb", error="invalid_token"'
+    assert heads[0]["Cache-Control"] == "no-store"
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "offered",
+    [
+        "Bearer",
+        "Bearer ",
+        "Bearer x",
+        "Bearer kb_" + "a" * 36,
+        "Bearer kb_\x00",
+        "Bearer " + "kb_" * 2000,
+        "kb_" + "a" * 36,
+        "Token kb_" + "a" * 36,
+        "Basic a2I6a2I=",
+        "Bearer é",
+    ],
+)
+def test_what_is_no_token_is_never_taken_for_nobody(
+    client: Client, settings: Any, people: SimpleNamespace, offered: str, django_assert_num_queries: Any
+) -> None:
+    settings.KB_READ_ACCESS = "public"
+    client.force_login(people.stranger)
+
+    with django_assert_num_queries(0):
+        response = client.get(POSTS, headers={"Authorization": offered})
+
+    assert (response.status_code, response.json()["code"]) == (401, "invalid_token")
+
+
+@BOTH
+def test_a_token_costs_one_query_and_a_note_a_minute(
+    client: Client, lasting: Issue, settings: Any, django_assert_num_queries: Any
+) -> None:
+    settings.KB_READ_ACCESS = "public"
+    made, token = lasting()
+
+    with django_assert_num_queries(0):
+        client.get(POSTS)
+    with django_assert_num_queries(2):
+        first = client.get(POSTS, headers=bearer(token))
+    with django_assert_num_queries(1):
+        second = client.get(POSTS, headers=bearer(token))
+
+    made.refresh_from_db()
+    assert first.status_code == second.status_code == 200
+    assert made.last_used_at is not None
+
+
+@BOTH
+def test_a_revoked_token_is_refused_from_the_next_request_on(
+    client: Client, lasting: Issue, now: datetime
+) -> None:
+    made, token = lasting()
+
+    before = client.get(POSTS, headers=bearer(token))
+    issuing.revoke(made, at=now)
+    after = client.get(POSTS, headers=bearer(token))
+
+    assert (before.status_code, after.status_code) == (200, 401)
+
+
+@BOTH
+def test_a_login_does_not_help_a_bad_token_and_caches_tell_them_apart(
+    client: Client, people: SimpleNamespace
+) -> None:
+    client.force_login(people.stranger)
+
+    logged_in = client.get(POSTS)
+    refused = client.get(POSTS, headers=bearer(access_token.make()))
+
+    assert (logged_in.status_code, refused.status_code) == (200, 401)
+    assert logged_in.headers["Vary"] == refused.headers["Vary"] == "Authorization, Cookie"
+
+
+@BOTH
+def test_a_token_opens_the_api_alone(client: Client, lasting: Issue) -> None:
+    _, token = lasting()
+
+    pages = [client.get(path, headers=bearer(token)).status_code for path in ("/", "/admin/kb/post/")]
+
+    assert pages == [302, 302]

@@ -1,41 +1,98 @@
-"""Decide who may read: everybody, or people who logged in. The same answer for every address.
+"""Decide who reads: a token, a person who logged in, or whoever is at an address; and whether they may.
 
-Whoever may not read gets a 401, whether or not there is something at the address.
+What an Authorization header holds is valid or refused, on open installations too: a machine whose token
+ended must not go on as somebody else without noticing. Whoever may not read gets a 401 for every address,
+whether or not there is something at it. Tokens are looked up where they are revoked, on the alias `default`
+and anew for each request: a revoked one opens nothing from the next request on, however far a replica is
+behind.
 """
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.sessions.middleware import SessionMiddleware
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse
-from rest_framework import authentication, exceptions
+from django.utils import timezone
+from rest_framework import exceptions
 
-from kb.api.problems import CHALLENGE
+from config.sender import sender
+from kb import access_token
+from kb.api.problems import InsufficientScope, InvalidToken
+from kb.flow import metering  # noqa: TID251  (when a token was used, no content)
+from kb.models.access import AccessToken
 
 # For the one thing it does to a request: nothing that the API answers changes a session.
 _sessions = SessionMiddleware(lambda request: HttpResponse())
 
 
-class SessionAuthentication(authentication.SessionAuthentication):
-    """The login of the admin, by its cookie."""
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who asks, and so whose minute a request counts in."""
 
-    def authenticate_header(self, request):
-        return CHALLENGE
+    kind: str  # "token", "person" or "address"
+    name: str
+    scopes: frozenset[str] | None = None  # None: all
+    refusal: Exception | None = None  # why they get nothing
+
+    @property
+    def limit(self) -> int:
+        """Requests a minute; 0: any number."""
+        return settings.KB_API_RATE_ADDRESS if self.kind == "address" else settings.KB_API_RATE_TOKEN
+
+    def require(self, scope: str) -> None:
+        """Raise what stands between this reader and answers of this scope; "" is for every reader."""
+        if self.refusal:
+            raise self.refusal
+        if scope and self.scopes is not None and scope not in self.scopes:
+            raise InsufficientScope(scope)
 
 
-def admit(request: HttpRequest) -> None:
-    """Raise NotAuthenticated for those who may not read. Open installations look nobody up."""
-    if is_closed() and not _is_logged_in(request):
-        raise exceptions.NotAuthenticated
+def identify(request: HttpRequest) -> Reader:
+    """Find out who asks. Open installations look nobody up who offers no token.
+
+    Who is refused counts as their address: guesses have their limit too.
+    """
+    refusal: Exception | None = None
+    try:
+        if offered := request.META.get("HTTP_AUTHORIZATION", ""):
+            return _by_token(offered, timezone.now())
+        if is_closed():
+            return _by_session(request)
+    except (exceptions.APIException, DatabaseError, InterfaceError) as error:
+        refusal = error
+    return Reader("address", sender(request), refusal=refusal)
 
 
-def _is_logged_in(request: HttpRequest) -> bool:
-    if settings.SESSION_COOKIE_NAME not in request.COOKIES:
-        return False
-    _sessions.process_request(request)
-    request._cached_user = get_user(request)  # named so by Django; the log line looks there too
-    return request._cached_user.is_authenticated
+def _by_token(offered: str, at: datetime) -> Reader:
+    scheme, _, token = offered.partition(" ")
+    if scheme.lower() != "bearer":
+        raise InvalidToken("The Authorization header has no token: expected “Bearer kb_…”.")
+    if not access_token.is_whole(token.strip()):
+        raise InvalidToken("This is no access token, or it was not copied whole: its checksum is wrong.")
+    found = AccessToken.objects.valid(at).filter(hash=access_token.digest(token.strip()))
+    for pk, scopes, used_at in found.order_by().values_list("pk", "scopes", "last_used_at"):
+        if used_at is None or used_at < at - metering.MINUTE:
+            with suppress(DatabaseError):  # a note that is missing refuses nobody
+                metering.note_use(pk, at=at)
+        return Reader("token", str(pk), frozenset(scopes))
+    # The same words for what never was, has expired, was revoked, or is of somebody who left.
+    raise InvalidToken("This access token is not valid, or no longer. Ask an administrator for another.")
+
+
+def _by_session(request: HttpRequest) -> Reader:
+    cookie = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
+    if cookie and "\x00" not in cookie:
+        _sessions.process_request(request)
+        user = request._cached_user = get_user(request)  # named so by Django; the log line looks there too
+        if user.is_authenticated:
+            return Reader("person", str(user.pk))
+    raise exceptions.NotAuthenticated
 
 
 def is_closed() -> bool:
-    """Whether only people who logged in may read."""
+    """Whether only people who logged in, and tokens, may read."""
     return settings.KB_READ_ACCESS != "public"

@@ -19,6 +19,7 @@ from kb.api.schema import describe
 
 
 class Schema(ReadView):
+    scope = ""
     # Plain JSON first: browsers show it, the registered kind they save as a file.
     renderer_classes = [OpenApiJsonRenderer2, OpenApiJsonRenderer, OpenApiYamlRenderer2, OpenApiYamlRenderer]
 
@@ -49,6 +50,7 @@ class PageRenderer(BaseRenderer):
 
 class Docs(ReadView):
     schema = None
+    scope = ""
     renderer_classes = [PageRenderer]
 
     def get(self, request):

@@ -23,6 +23,7 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.views import APIView
 
 from kb.api import access, parameters, problems
+from kb.choices import Scope
 from kb.reading.rows import Row, persistently
 
 READS = ("GET", "HEAD", "OPTIONS")
@@ -35,6 +36,7 @@ class ReadView(APIView):
     """
 
     parameters: type[forms.BaseForm] = parameters.NoParameters
+    scope = Scope.READ  # what a token needs to read here; "": nothing
 
     def dispatch(self, request, *args, **kwargs):
         self.args, self.kwargs = args, kwargs
@@ -50,7 +52,7 @@ class ReadView(APIView):
         # The method first of all, so that it is the same for everybody and every address.
         if request.method not in READS:
             raise exceptions.MethodNotAllowed(request.method)
-        access.admit(request)
+        request.reader.require(self.scope)
         self.renderer = chosen(tuple(self.renderer_classes), request.META.get("HTTP_ACCEPT", "*/*"))
         handler = self.options if request.method == "OPTIONS" else self.get
         return handler(request, *args, **kwargs)
@@ -68,10 +70,11 @@ class ReadView(APIView):
         return HttpResponse(status=204, headers={"Allow": problems.ALLOW, "Cache-Control": "no-store"})
 
     def finish(self, request, response):
-        if access.is_closed():
-            patch_vary_headers(response, ["Cookie"])
+        # Also where everybody may read: what a cache holds is no answer to a token that is not valid.
+        varies = ["Authorization", "Cookie"] if access.is_closed() else ["Authorization"]
         if len(self.renderer_classes) > 1:
-            patch_vary_headers(response, ["Accept"])
+            varies.append("Accept")
+        patch_vary_headers(response, varies)
         if request.method == "HEAD":
             # The server need not know which answers have a body.
             response.headers.setdefault("Content-Length", str(len(response.content)))
@@ -91,6 +94,7 @@ class NothingHere(ReadView):
     """Any other address: those who may not read learn nothing here either."""
 
     schema = None
+    scope = ""
 
     def get(self, request, *args, **kwargs):
         raise Http404

@@ -10,12 +10,16 @@ import hmac
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
 from django.db import DatabaseError, InterfaceError
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.utils.crypto import salted_hmac
 
+from kb.api import access, problems
 from kb.flow import metering  # noqa: TID251  (counts alone: see the module)
 
 WINDOW = 60  # seconds
@@ -134,6 +138,23 @@ class Limiter:
 
 
 limiter = Limiter()
+
+
+class RateLimitMiddleware:
+    """Find out who asks of the API, count it, and say on every answer where they stand."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.reader = reader = access.identify(request)
+        standing = limiter.spend(reader.kind, f"{reader.kind} {reader.name}", reader.limit)
+        if standing is None:
+            return self.get_response(request)
+        response = problems.too_many(request, standing) if standing.is_over else self.get_response(request)
+        for name, value in standing.headers().items():
+            response.headers[name] = value
+        return response
 
 
 def _hidden(reader: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions
 
 from config import errors
@@ -17,7 +17,8 @@ logger = logging.getLogger("kb.api")
 
 ALLOW = "GET, HEAD, OPTIONS"
 # A 401 has to name a way in (RFC 9110); browsers open no dialog for a scheme that they don't know.
-CHALLENGE = 'Cookie realm="kb"'
+CHALLENGE = 'Bearer realm="kb", Cookie realm="kb"'
+WHO = {"token": "This access token", "person": "Your account", "address": "Your address"}
 SHOWN = 20  # faults in one answer
 
 
@@ -45,6 +46,18 @@ class BadParameters(exceptions.APIException):
     def __init__(self, faults: list[Fault]) -> None:
         self.faults = faults
         super().__init__(" ".join(fault.sentence for fault in faults))
+
+
+class InvalidToken(exceptions.AuthenticationFailed):
+    """A token was offered that opens nothing."""
+
+
+class InsufficientScope(exceptions.PermissionDenied):
+    """A valid token that may not read this."""
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+        super().__init__()
 
 
 def answer(error: Exception, context: dict[str, Any]) -> HttpResponse | None:
@@ -75,9 +88,31 @@ def _not_found(request, error, view) -> HttpResponse:
 
 
 def _not_logged_in(request, error, view) -> HttpResponse:
-    sentence = "Only people who logged in may read here. Log in on the site, then ask again."
+    sentence = "Only people who logged in may read here. Log in on the site, or send an access token."
     response = errors.problem(request, HTTPStatus.UNAUTHORIZED, sentence)
     response.headers["WWW-Authenticate"] = CHALLENGE
+    return response
+
+
+def _invalid_token(request, error: InvalidToken, view) -> HttpResponse:
+    response = errors.problem(request, HTTPStatus.UNAUTHORIZED, str(error.detail), code="invalid_token")
+    response.headers["WWW-Authenticate"] = 'Bearer realm="kb", error="invalid_token"'
+    return response
+
+
+def _insufficient_scope(request, error: InsufficientScope, view) -> HttpResponse:
+    sentence = (
+        f"This access token may not read this: it lacks the scope “{error.scope}”. Ask for one that has it."
+    )
+    response = errors.problem(
+        request,
+        HTTPStatus.FORBIDDEN,
+        sentence,
+        code="insufficient_scope",
+        more={"scope": error.scope},
+    )
+    challenge = f'Bearer realm="kb", error="insufficient_scope", scope="{error.scope}"'
+    response.headers["WWW-Authenticate"] = challenge
     return response
 
 
@@ -98,8 +133,14 @@ def _not_acceptable(request, error, view) -> HttpResponse:
     return errors.problem(request, HTTPStatus.NOT_ACCEPTABLE, sentence, more={"offers": offers})
 
 
-def _too_many(request, error: exceptions.Throttled, view) -> HttpResponse:
-    return _later(request, HTTPStatus.TOO_MANY_REQUESTS, "Too many requests.", error.wait)
+def too_many(request: HttpRequest, standing: Any) -> HttpResponse:
+    """Answer somebody whose minute is spent: who they are to us, how many they have, when it begins anew."""
+    who = WHO[standing.policy]
+    sentence = f"{who} may ask {standing.limit:,} times a minute, and has."
+    response = _later(request, HTTPStatus.TOO_MANY_REQUESTS, sentence, standing.wait)
+    if request.method == "HEAD":
+        response.content = b""
+    return response
 
 
 def _no_database(request, error, view) -> HttpResponse:
@@ -117,10 +158,11 @@ def _later(request, status: HTTPStatus, sentence: str, wait: float | None) -> Ht
 ANSWERS: list[tuple[tuple[type[Exception], ...], Callable[..., HttpResponse]]] = [
     ((BadParameters,), _bad_parameters),
     ((Http404, exceptions.NotFound), _not_found),
+    ((InvalidToken,), _invalid_token),
+    ((InsufficientScope,), _insufficient_scope),
     ((exceptions.NotAuthenticated, exceptions.AuthenticationFailed), _not_logged_in),
     ((PermissionDenied, exceptions.PermissionDenied), _forbidden),
     ((exceptions.MethodNotAllowed,), _method_not_allowed),
     ((exceptions.NotAcceptable,), _not_acceptable),
-    ((exceptions.Throttled,), _too_many),
     ((OperationalError, InterfaceError), _no_database),
 ]

@@ -5,7 +5,6 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 
@@ -13,6 +12,7 @@ from kb import document
 from kb.api import shapes
 from kb.api.pagination import DEFAULT_LIMIT, LimitField
 from kb.api.parameters import Choice, NoParameters, Truth, WholeNumber
+from kb.choices import Scope
 
 PROBLEM = "application/problem+json"
 HEADERS = [
@@ -24,6 +24,37 @@ HEADERS = [
     ),
     OpenApiParameter("ETag", str, OpenApiParameter.HEADER, response=[200, 304], required=True),
     OpenApiParameter("Cache-Control", str, OpenApiParameter.HEADER, response=[200, 304], required=True),
+    OpenApiParameter(
+        "RateLimit-Policy",
+        str,
+        OpenApiParameter.HEADER,
+        response=True,
+        description='How often this reader may ask: `"token";q=6000;w=60` is 6,000 times in 60 seconds. Not '
+        "where any number is allowed (KB_API_RATE_TOKEN, KB_API_RATE_ADDRESS).",
+    ),
+    OpenApiParameter(
+        "RateLimit",
+        str,
+        OpenApiParameter.HEADER,
+        response=True,
+        description='What is left of it: `"token";r=5999;t=31` is 5,999 times for the next 31 seconds.',
+    ),
+    OpenApiParameter(
+        "Retry-After",
+        int,
+        OpenApiParameter.HEADER,
+        response=[429, 503],
+        required=True,
+        description="Seconds until the same request may succeed.",
+    ),
+    OpenApiParameter(
+        "WWW-Authenticate",
+        str,
+        OpenApiParameter.HEADER,
+        response=[401],
+        required=True,
+        description='How to log in, and of a token that was refused: `error="invalid_token"`.',
+    ),
 ]
 
 
@@ -41,9 +72,12 @@ def describe(
     """Describe a GET: its parameters, answer and refusals. `is_one`: there may be nothing at the address."""
     refusals = {
         400: "A parameter is unknown or its value makes no sense.",
-        401: "Only people who logged in may read here (KB_READ_ACCESS). The same for every address.",
+        401: "No login or token where one is needed (KB_READ_ACCESS), or a token that is not valid. The same "
+        "for every address.",
+        403: "The token lacks the scope for this.",
         **({404: "Nothing is published here. Drafts answer so too."} if is_one else {}),
         406: "The Accept header leaves out what this address has.",
+        429: "Too many requests in this minute.",
         500: "Something went wrong on the server.",
         503: "The database does not answer.",
     }
@@ -108,16 +142,33 @@ def with_document(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
     return result
 
 
+def with_security(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    """Say how a reader says who it is (a hook of drf-spectacular)."""
+    result["components"]["securitySchemes"] = {
+        "token": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "kb_ and 36 letters or digits",
+            "description": "An access token. Its scopes: "
+            + "; ".join(f"`{scope.value}`: {scope.label}" for scope in Scope)
+            + ".",
+        },
+        "session": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": settings.SESSION_COOKIE_NAME,
+            "description": "The login of the site, for pages of the same origin.",
+        },
+    }
+    return result
+
+
 class Described(AutoSchema):
     """Says of an operation what `describe` was told, never what a docstring tells developers."""
 
     def get_description(self):
         return ""
 
-
-class SessionScheme(OpenApiAuthenticationExtension):
-    target_class = "kb.api.access.SessionAuthentication"
-    name = "session"
-
-    def get_security_definition(self, auto_schema):
-        return {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME}
+    def get_auth(self):
+        """Ways in: a token with the scope, a login, and nothing at all where KB_READ_ACCESS is public."""
+        return [{"token": [str(self.view.scope)] if self.view.scope else []}, {"session": []}, {}]

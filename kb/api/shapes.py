@@ -70,6 +70,7 @@ class Problem(Serializer):
     parameter = CharField(required=False, help_text="The query parameter that is wrong, the first of them.")
     errors = Fault(many=True, required=False, help_text="Every parameter that is wrong.")
     offers = _lines(required=False, help_text="The media types that this address has.")
+    scope = CharField(required=False, help_text="What the access token lacks.")
     retry = BooleanField(help_text="Whether the same request may succeed later.")
     request_id = CharField(help_text="As in the header X-Request-ID. Name it when you report trouble.")
 

@@ -14,6 +14,7 @@ from kb import document
 from kb.api import filters, pagination, shapes
 from kb.api.door import ReadView, as_bytes, stored, there
 from kb.api.schema import describe
+from kb.choices import Scope
 from kb.models.publication import (
     Change,
     Publication,
@@ -25,6 +26,8 @@ from kb.reading import publications
 
 
 class Root(ReadView):
+    scope = ""
+
     @describe("root", shapes.Root, "Where everything is.", tag="About")
     def get(self, request):
         self.values()
@@ -217,6 +220,7 @@ def _with_newest(value: dict[str, object], cards: list[str]) -> bytes:
 
 # --- For machines -------------------------------------------------------------------------------------------
 class Changes(ReadView):
+    scope = Scope.CHANGES
     parameters = filters.ChangePage
 
     @describe(
@@ -260,6 +264,7 @@ class JSONSchemaRenderer(JSONRenderer):
 
 
 class DocumentSchema(ReadView):
+    scope = ""
     renderer_classes = [JSONSchemaRenderer, JSONRenderer]
 
     @describe(
