@@ -163,10 +163,10 @@ class Options(BaseSettings):
         SecretStr | None,
         AfterValidator(_long_key),
         Option(
-            what="Signs sessions and links that reset a password. Needed to serve pages; whoever knows it "
-            "can log in as anybody",
+            what="Signs sessions and links that reset a password, and makes the secrets of webhooks. Needed "
+            "to serve pages and by `deliver`; whoever knows it can log in as anybody",
             expected=f"{SHORTEST_KEY} or more random characters",
-            undo="set a new one; everybody has to log in again",
+            undo="set a new one; everybody has to log in again, and each webhook needs a new secret",
             shown_default="none; quickstart and DEBUG make one in KB_DATA_DIR",
         ),
     ] = None
@@ -415,6 +415,16 @@ class Options(BaseSettings):
             shown_default="none (the first of ALLOWED_HOSTS)",
         ),
     ] = ""
+    KB_HOOK_PRIVATE: Annotated[
+        bool,
+        Option(
+            what="Lets webhooks reach private and loopback addresses, as in an internal network; link-local "
+            "ones never",
+            expected=SWITCH,
+            undo="unset it and restart; messages to such addresses then fail and wait",
+            local="true",
+        ),
+    ] = False
     KB_SITE_NAME: Annotated[
         str,
         Field(min_length=1, max_length=60),

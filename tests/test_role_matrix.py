@@ -29,9 +29,10 @@ from django.urls import Resolver404, URLPattern, URLResolver, get_resolver, reso
 
 from kb.choices import Severity
 from kb.document import Checklist, Document
-from kb.flow import commenting, criteria, publishing, reporting, reviewing, revising
+from kb.flow import commenting, criteria, publishing, reporting, reviewing, revising, subscribing
 from kb.models import (
     Decision,
+    Delivery,
     Entity,
     Flag,
     ImportRun,
@@ -63,11 +64,14 @@ WORDLESS = (
     "/admin/kb/post/<int:pk>/review/reopen-flag/<int:flag>/",
     *(f"/admin/kb/post/<int:pk>/comments/<int:comment>/{act}/" for act in ("resolve", "reopen")),
     "/admin/kb/criteria/<int:pk>/retire/",
+    *(f"/admin/kb/hook/<int:pk>/{act}/" for act in ("secret", "test")),
+    "/admin/kb/delivery/<int:pk>/again/",
     "/admin/kb/queue/next/",
     "/admin/kb/queue/filters/<int:pk>/delete/",
     "/admin/kb/notices/<int:pk>/",
     "/admin/kb/notices/read/",
 )
+HOOK = {"url": "https://receiver.example/", "kinds": ["published"]}
 LOGINS = {"site:login", "admin:login"}
 LEGEND = """\
 # What each role gets at each address: see tests/test_role_matrix.py.
@@ -139,6 +143,8 @@ def make_world() -> SimpleNamespace:
     saved = SavedFilter.objects.create(owner=people["reviewer"], name="Old ones", query="age=30")
     notice = Notice.objects.create(user=people["reviewer"], sentence="Look.", post=post, at=NOW)
     autocomplete = "app_label=kb&model_name=postentity&field_name=entity&term=un"
+    hook = subscribing.make("Index", **HOOK, by=people["administrator"], at=NOW)
+    told = Delivery.objects.create(hook=hook, payload="{}", made_at=NOW, next_attempt_at=NOW, state="dead")
     type_of_posts = ContentType.objects.get_for_model(Post).pk
     return SimpleNamespace(
         people=people,
@@ -164,11 +170,18 @@ def make_world() -> SimpleNamespace:
             "/admin/kb/decision/": Decision.objects.get().pk,
             "/admin/kb/report/": _report(post).pk,
             "/admin/kb/verificationpolicy/": VerificationPolicy.objects.create(topic="unused", days=9).pk,
+            "/admin/kb/hook/": hook.pk,
+            "/admin/kb/delivery/": told.pk,
             "/admin/auth/user/": User.objects.create_user("somebody", password="pw").pk,
             "/admin/auth/group/": Group.objects.create(name="Nobody yet").pk,
         },
         addresses={
             "/admin/kb/criteria/<int:pk>/retire/": f"/admin/kb/criteria/{checked.pk}/retire/",
+            **{
+                f"/admin/kb/hook/<int:pk>/{act}/": f"/admin/kb/hook/{hook.pk}/{act}/"
+                for act in ("secret", "switch", "test")
+            },
+            "/admin/kb/delivery/<int:pk>/again/": f"/admin/kb/delivery/{told.pk}/again/",
             "/admin/autocomplete/": f"/admin/autocomplete/?{autocomplete}",
             "/admin/r/<path:content_type_id>/<path:object_id>/": f"/admin/r/{type_of_posts}/{post.pk}/",
             "/admin/^(?P<app_label>kb|auth)/$": "/admin/kb/",
@@ -273,6 +286,13 @@ def filled(world: SimpleNamespace) -> dict[str, dict[str, Any]]:
         f"{acts}/mend/": {"number": head.number, "field": "summary", "text": "New.", "reason": "Typo"},
         "/admin/kb/criteria/add/": {"name": "New", "items": "It runs"},
         "/admin/kb/criteria/<path:object_id>/change/": {"seen": 1, "items": "It runs\nIt ends"},
+        "/admin/kb/hook/add/": {"label": "New", **HOOK},
+        "/admin/kb/hook/<path:object_id>/change/": {"label": "Renamed", **HOOK},
+        "/admin/kb/hook/<int:pk>/switch/": {"on": "0"},
+        "/admin/kb/delivery/": {
+            "action": "try_again",
+            "_selected_action": world.objects["/admin/kb/delivery/"],
+        },
         "/admin/kb/post/": {"action": "ask_for_review", "_selected_action": world.post.pk},
         "/admin/kb/post/add/": {**form("add"), "title": "Another note"},
         "/admin/kb/post/<path:object_id>/change/": form("change", world.post.pk),
@@ -368,6 +388,8 @@ class Visitor(Client):
         queries = Queries()
         with connection.execute_wrapper(queries):
             response = self.post(path, data) if method == "POST" else self.generic(method, path)
+        if response.streaming:
+            response.getvalue()
         wrote = queries.number > 0 and has_written()
         if wrote:
             transaction.rollback()
@@ -534,6 +556,11 @@ def test_each_role_does_what_its_rights_say_and_no_more(seen: Walk) -> None:
         "/admin/kb/criteria/add/",
         "/admin/kb/criteria/<path:object_id>/change/",
         "/admin/kb/criteria/<int:pk>/retire/",
+        # Adding one, or giving it another secret, shows the secret and so sends nobody elsewhere.
+        "/admin/kb/hook/<path:object_id>/change/",
+        *(f"/admin/kb/hook/<int:pk>/{act}/" for act in ("switch", "test")),
+        "/admin/kb/delivery/",
+        "/admin/kb/delivery/<int:pk>/again/",
         "/admin/kb/entity/<path:object_id>/delete/",
         "/admin/auth/user/",
         "/admin/auth/user/<id>/password/",

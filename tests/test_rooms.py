@@ -17,14 +17,16 @@ LEAVES = (
     "kb.errors",
     "kb.likeness",
     "kb.merge",
+    "kb.outgoing",
     "kb.reading_time",
     "kb.render",
     "kb.sources",
 )
 # Each stage calls later ones alone.
 STAGES = (
-    *("demonstrating", "maintaining", "importing", "drafting", "reporting", "revising", "commenting"),
-    *("flagging", "verifying", "reviewing", "criteria", "scheduling", "publishing", "tagging"),
+    *("demonstrating", "maintaining", "delivering", "subscribing", "importing", "drafting"),
+    *("reporting", "revising", "commenting", "flagging", "verifying", "reviewing", "criteria"),
+    *("scheduling", "publishing", "tagging", "telling"),
     *("queueing", "digesting", "filtering", "noticing", "issuing", "metering", "permitting"),
 )
 DOORS = {

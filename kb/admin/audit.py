@@ -36,6 +36,7 @@ GROUPS = (
     ("What is still true", ("verification", "report")),
     ("Criteria", ("criteria", "retired")),
     ("Access tokens", ("issued", "revoked")),
+    ("Webhooks", ("hook",)),
 )
 
 

@@ -27,7 +27,18 @@ from django.db.models.fields.tuple_lookups import TupleLessThan
 from django.db.models.functions import Cast, Concat, Left
 
 from kb.choices import ReportKind
-from kb.models import AccessToken, Comment, Criteria, Decision, Flag, Report, Revision, Schedule, Verification
+from kb.models import (
+    AccessToken,
+    Comment,
+    Criteria,
+    Decision,
+    Flag,
+    HookAct,
+    Report,
+    Revision,
+    Schedule,
+    Verification,
+)
 
 NOTE = 500  # characters of a remark that the list carries
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -58,6 +69,7 @@ KINDS = {
     "retired.made": "Criteria retired",
     "issued.made": "Access token issued",
     "revoked.made": "Access token revoked",
+    **{f"hook.{kind}": f"Webhook {words[0].lower()}{words[1:]}" for kind, words in HookAct.KINDS},
 }
 
 
@@ -93,6 +105,16 @@ SOURCES = (
         None,
     ),
     Source("issued", AccessToken.objects.all, "created_at", "created_by", _TOKEN, None, None),
+    Source(
+        "hook",
+        HookAct.objects.all,
+        "at",
+        "by",
+        Concat("hook__label", Value(": "), "note", output_field=TextField()),
+        None,
+        None,
+        F("kind"),
+    ),
     Source(
         "retired", Criteria.objects.exclude(retired_at=None).all, "retired_at", None, F("name"), None, None
     ),

@@ -30,6 +30,7 @@ WORDS = {
     "kb.verify_post": ("Verify", "Verify that published posts are still true"),
     "kb.import_post": ("Import", "Import posts"),
     "kb.issue_token": ("Tokens", "Issue and revoke access tokens of machines"),
+    "kb.change_hook": ("Webhooks", "Say which systems are told of what is published"),
     "kb.audit_post": ("Audit", "See who did what and who can do what"),
     "auth.change_user": ("Accounts", "Give people groups and rights: whoever can, can get every right"),
     "auth.change_group": ("Groups", "Give groups rights: whoever is in one, gets them"),

@@ -46,6 +46,8 @@ ORDER = (
     "ImportRun",
     "Receipt",
     "AccessToken",
+    "Hook",
+    "Delivery",
 )
 
 

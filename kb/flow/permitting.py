@@ -15,6 +15,7 @@ ACTS = {
         f"kb.{verb}_verificationpolicy": "say how often posts are verified"
         for verb in ("add", "change", "delete")
     },
+    **{f"kb.{verb}_hook": "say which systems are told of changes" for verb in ("add", "change")},
     "kb.change_criteria": "keep the criteria for reviewers",
     "kb.issue_token": "issue or revoke access tokens",
 }

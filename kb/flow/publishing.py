@@ -18,11 +18,12 @@ from django.contrib.postgres.search import SearchVector
 from django.db import connection, transaction
 from django.db.models import Max, Value
 from django.db.models.expressions import Combinable
+from django.utils import timezone
 from django.utils.text import slugify
 
 from kb.choices import BodyFormat, ChangeKind, FacetKind, Verdict
 from kb.document import Checklist, Document, Entity
-from kb.flow import tagging
+from kb.flow import tagging, telling
 from kb.models import (
     Change,
     Decision,
@@ -36,6 +37,7 @@ from kb.models import (
     Verification,
     VerificationPolicy,
 )
+from kb.models.publication import moment
 from kb.render import render, safe_url, words
 
 _LOCK = 0x6B62  # "kb": one advisory lock of this database, taken by every publisher
@@ -78,7 +80,7 @@ def retract(post: Post, *, at: datetime) -> None:
     was = tagging.tagged(publication)
     publication.delete()
     _count(was, None)
-    Change.objects.create(kind=ChangeKind.WITHDRAWN, slug=publication.slug, at=at)
+    telling.tell(Change(kind=ChangeKind.WITHDRAWN, slug=publication.slug, at=at))
 
 
 @transaction.atomic
@@ -97,7 +99,8 @@ def refresh(post: Post, *, at: datetime) -> bool:
     if publication.withhold_at != withhold_at:
         _list_revisions(publication)
         _count(was, publication)
-    if publication.etag != etag:
+    # By its clock a post may have been gone before the feed said so: who lacks it has to hear of it.
+    if (publication.etag, publication.withhold_at) != (etag, withhold_at):
         _tell(ChangeKind.UPDATED, publication, at)
     return (publication.etag, publication.review_by, publication.withhold_at) != (
         etag,
@@ -120,20 +123,22 @@ def approval_shown(post: Post) -> Decision | None:
 
 
 def _tell(kind: ChangeKind, publication: Publication, at: datetime) -> None:
-    Change.objects.create(
-        kind=kind,
-        slug=publication.slug,
-        version=publication.version,
-        fingerprint=publication.fingerprint,
-        at=at,
+    telling.tell(
+        Change(
+            kind=kind,
+            slug=publication.slug,
+            version=publication.version,
+            fingerprint=publication.fingerprint,
+            at=at,
+        )
     )
 
 
-def rebuild() -> Rebuilt:
+def rebuild(*, at: datetime | None = None) -> Rebuilt:
     """Compile every publication again; the bytes stay equal unless the code or a row was changed.
 
     With it go the rows beside it: published revisions, entities and checklists. Those that no publication
-    accounts for are removed. Only the feed stays as it was told.
+    accounts for are removed. The feed tells of each post whose answers came out different, at `at` or now.
     """
     checked, changed = 0, _remove_orphans()
     for pk in list(Publication.objects.order_by("pk").values_list("pk", flat=True)):
@@ -150,6 +155,8 @@ def rebuild() -> Rebuilt:
             checked += 1
             if _stored(after) != stored:
                 changed.append(after.slug)
+            if (after.etag, after.withhold_at) != (stored["etag"], stored["withhold_at"]):
+                _tell(ChangeKind.UPDATED, after, at or timezone.now())
     return Rebuilt(checked=checked, changed=changed + _counted_anew())
 
 
@@ -343,7 +350,7 @@ def _shared(it: _Approved) -> dict[str, Any]:
         "rollback_note": document.rollback_note,
         "review": {
             "reviewed": True,
-            "at": _moment(it.approval.at),
+            "at": moment(it.approval.at),
             "version": it.revision.version,
             "fingerprint": it.approval.fingerprint,
             "ai_involved": document.ai_involved,
@@ -382,7 +389,7 @@ def _card(it: _Approved, shared: dict[str, Any]) -> dict[str, Any]:
         "scores": document.scores.model_dump(),
         "ai_involved": document.ai_involved,
         "version": it.revision.version,
-        "published_at": _moment(it.approval.effective_at),
+        "published_at": moment(it.approval.effective_at),
         "review_by": _day(it.review_by),
     }
 
@@ -412,18 +419,14 @@ def _detail(it: _Approved, shared: dict[str, Any]) -> dict[str, Any]:
             "version": revision.version,
             "fingerprint": revision.fingerprint,
         },
-        "published_at": _moment(it.approval.effective_at),
-        "first_published_at": _moment(it.first),
+        "published_at": moment(it.approval.effective_at),
+        "first_published_at": moment(it.first),
         "links": {"meta": f"{address}meta/", "revisions": f"{address}revisions/"},
     }
 
 
 def _address(slug: str) -> str:
     return f"/api/v1/posts/{slug}/"
-
-
-def _moment(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _day(at: datetime) -> str:

@@ -3,6 +3,7 @@
 from kb.models.access import AccessToken, RateWindow
 from kb.models.desk import Comment, Criteria, Likeness, Schedule, Tick
 from kb.models.entity import Entity
+from kb.models.hooks import Delivery, Hook, HookAct
 from kb.models.imports import ImportRun, Receipt
 from kb.models.post import Checklist, ChecklistItem, Image, Post, PostEntity
 from kb.models.publication import (
@@ -26,9 +27,12 @@ __all__ = [
     "Comment",
     "Criteria",
     "Decision",
+    "Delivery",
     "Digest",
     "Entity",
     "Flag",
+    "Hook",
+    "HookAct",
     "Image",
     "ImportRun",
     "Likeness",

@@ -3,7 +3,8 @@
 Readers' doors use the manager `reading`, which asks the database as the role kb_reading.
 """
 
-from typing import Self
+from datetime import UTC, datetime
+from typing import Any, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
@@ -264,6 +265,11 @@ class PublishedChecklist(models.Model):
         return self.title or "Checklist"
 
 
+def moment(at: datetime) -> str:
+    """A moment as every answer writes it, in UTC with a Z."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 class Change(models.Model):
     """One entry of the feed. Numbers grow in the order of commits: a lock makes publishers queue."""
 
@@ -283,3 +289,15 @@ class Change(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.slug}"
+
+    def entry(self) -> dict[str, Any]:
+        """What consumers are told, by the feed and by webhooks alike."""
+        return {
+            "number": self.pk,
+            "kind": self.kind,
+            "slug": self.slug,
+            "version": self.version,
+            "fingerprint": self.fingerprint,
+            "at": moment(self.at),
+            "url": reverse("api:post", args=[self.slug]),
+        }
