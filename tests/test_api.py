@@ -12,9 +12,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from kb.api import door
-from kb.api.shapes import moment
 from kb.flow import publishing, reviewing, revising
 from kb.models import Post, Publication
+from kb.models.publication import moment
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reading"])
 

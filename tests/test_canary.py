@@ -225,7 +225,7 @@ def send(client: Client, ask: Ask) -> Answer:
     response = client.generic(ask.method, ask.path, headers=dict(ask.headers))
     client.cookies = cookies  # each time as if for the first time
     request_id = response.headers.get("X-Request-ID", "-").encode()
-    body = _TOKEN.sub(rb"\1-", response.content.replace(request_id, b"-"))
+    body = _TOKEN.sub(rb"\1-", response.getvalue().replace(request_id, b"-"))
     headers = sorted((name, value) for name, value in response.headers.items() if name.lower() not in _OWN)
     headers += [("Set-Cookie", name) for name in sorted(response.cookies)]
     return Answer(f"{response.status_code} {response.reason_phrase}", tuple(headers), body)

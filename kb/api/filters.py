@@ -48,6 +48,16 @@ class ChangePage(forms.Form):
     limit = LimitField()
 
 
+class ExportStart(forms.Form):
+    after = forms.RegexField(
+        r"^[-a-zA-Z0-9_]+$",
+        required=False,
+        max_length=200,
+        label="Where to go on after an export that broke off: the slug in the last whole line that you have.",
+        help_text="the slug of a post",
+    )
+
+
 class EntityKey(Text):
     def __init__(self, **kwargs) -> None:
         super().__init__(max_length=561, help_text="type:name, such as stack:python services", **kwargs)

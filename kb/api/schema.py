@@ -67,9 +67,14 @@ def describe(
     more: str = "",
     parameters: type[forms.BaseForm] = NoParameters,
     is_one: bool = False,
+    is_kept: bool = True,
     kinds: Sequence[str] = ("application/json",),
 ) -> Callable:
-    """Describe a GET: its parameters, answer and refusals. `is_one`: there may be nothing at the address."""
+    """Describe a GET: its parameters, answer and refusals.
+
+    `is_one`: there may be nothing at the address. `is_kept`: a reader can keep the answer and ask with its
+    ETag.
+    """
     refusals = {
         400: "A parameter is unknown or its value makes no sense.",
         401: "No login or token where one is needed (KB_READ_ACCESS), or a token that is not valid. The same "
@@ -77,19 +82,20 @@ def describe(
         403: "The token lacks the scope for this.",
         **({404: "Nothing is published here. Drafts answer so too."} if is_one else {}),
         406: "The Accept header leaves out what this address has.",
-        429: "Too many requests in this minute.",
+        429: "Too many requests in this minute, or too many exports at once.",
         500: "Something went wrong on the server.",
         503: "The database does not answer.",
     }
+    headers = HEADERS if is_kept else []
     return extend_schema(
         operation_id=name,
         summary=summary,
         description=more,
         tags=[tag],
-        parameters=[*(_parameter(name, field) for name, field in _filters_first(parameters)), *HEADERS],
+        parameters=[*(_parameter(name, field) for name, field in _filters_first(parameters)), *headers],
         responses={
             **{(200, kind): OpenApiResponse(shape, description="Here it is.") for kind in kinds},
-            304: OpenApiResponse(description="You have it already."),
+            **({304: OpenApiResponse(description="You have it already.")} if is_kept else {}),
             **{
                 (status, PROBLEM): OpenApiResponse(shapes.Problem, description=why)
                 for status, why in refusals.items()

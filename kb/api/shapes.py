@@ -3,8 +3,6 @@
 tests/test_api_schema.py holds real answers against these shapes.
 """
 
-from datetime import UTC, datetime
-
 from rest_framework.serializers import (
     BooleanField,
     CharField,
@@ -22,14 +20,11 @@ from kb.choices import BodyFormat, ChangeKind, Difficulty
 
 # The Document describes itself; kb.api.schema puts it among the components.
 DOCUMENT = {"$ref": "#/components/schemas/Document"}
+LINES = {"type": "string", "description": "One JSON object a line."}
 JSON_SCHEMA = {"type": "object", "description": "A JSON Schema, draft 2020-12.", "additionalProperties": True}
 
 
 REVIEW_BY = "By when a person verifies again that it is true; from the day after, that is overdue."
-
-
-def moment(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _lines(**kwargs) -> ListField:
@@ -80,6 +75,7 @@ class Links(Serializer):
     entities = CharField()
     checklists = CharField()
     changes = CharField()
+    export = CharField()
     document_schema = CharField()
     schema = CharField()
     docs = CharField()

@@ -18,6 +18,7 @@ urlpatterns = [
     path("checklists/", views.Checklists.as_view(), name="checklists"),
     path("checklists/<slug:key>/", views.Checklist.as_view(), name="checklist"),
     path("changes/", views.Changes.as_view(), name="changes"),
+    path("export/", views.Export.as_view(), name="export"),
     path("document-schema/", views.DocumentSchema.as_view(), name="document-schema"),
     path("schema/", docs.Schema.as_view(), name="schema"),
     path("docs/", docs.Docs.as_view(), name="docs"),

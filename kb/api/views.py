@@ -6,12 +6,13 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.db.models import Q
-from django.http import Http404
+from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.urls import reverse
+from rest_framework.exceptions import Throttled
 from rest_framework.renderers import JSONRenderer
 
 from kb import document
-from kb.api import filters, pagination, shapes
+from kb.api import filters, pagination, problems, shapes
 from kb.api.door import ReadView, as_bytes, stored, there
 from kb.api.schema import describe
 from kb.choices import Scope
@@ -21,8 +22,9 @@ from kb.models.publication import (
     PublishedChecklist,
     PublishedEntity,
     PublishedRevision,
+    moment,
 )
-from kb.reading import publications
+from kb.reading import export, publications
 
 
 class Root(ReadView):
@@ -31,7 +33,7 @@ class Root(ReadView):
     @describe("root", shapes.Root, "Where everything is.", tag="About")
     def get(self, request):
         self.values()
-        names = ("posts", "entities", "checklists", "changes", "document-schema", "schema", "docs")
+        names = ("posts", "entities", "checklists", "changes", "export", "document-schema", "schema", "docs")
         links = {name.replace("-", "_"): reverse(f"api:{name}") for name in names}
         return stored(request, as_bytes({"name": settings.KB_SITE_NAME, "version": "1", "links": links}))
 
@@ -104,7 +106,7 @@ class Revisions(ReadView):
                     "number": number,
                     "version": version,
                     "fingerprint": fingerprint,
-                    "approved_at": shapes.moment(approved_at),
+                    "approved_at": moment(approved_at),
                     "url": reverse("api:revision", args=[slug, number]),
                 }
             )
@@ -234,29 +236,62 @@ class Changes(ReadView):
     def get(self, request):
         values = self.values()
         since, limit = values["since"] or 0, values["limit"]
-        columns = ("id", "kind", "slug", "version", "fingerprint", "at")
-        rows = list(Change.reading.filter(pk__gt=since).order_by("pk").values_list(*columns)[: limit + 1])
+        # From that entry on, so that one query also says whether the feed ever came so far.
+        rows = list(Change.reading.filter(pk__gte=since).order_by("pk")[: limit + 2])
+        if since and not rows:
+            raise problems.BadParameters([_beyond(since)])
+        rows = [row for row in rows if row.pk > since]
         has_more, rows = len(rows) > limit, rows[:limit]
-        last = rows[-1][0] if rows else since
-        query = {**request.GET.dict(), "since": last}
+        query = {**request.GET.dict(), "since": rows[-1].pk if rows else since}
         body = {
             "next": f"{request.path}?{urlencode(query)}",
             "more": has_more,
-            "results": [_change(*row) for row in rows],
+            "results": [row.entry() for row in rows],
         }
         return stored(request, as_bytes(body))
 
 
-def _change(number: int, kind: str, slug: str, version: str, fingerprint: str, at) -> dict[str, object]:
-    return {
-        "number": number,
-        "kind": kind,
-        "slug": slug,
-        "version": version,
-        "fingerprint": fingerprint,
-        "at": shapes.moment(at),
-        "url": reverse("api:post", args=[slug]),
-    }
+def _beyond(since: int) -> problems.Fault:
+    """Nothing would ever come to who waits there: after a backup was put back, numbers begin anew."""
+    return problems.Fault(
+        "since",
+        "invalid",
+        str(since),
+        "a number that the feed reached; if a replica is behind, ask again; if a backup of the database was "
+        "put back, begin again with an export",
+    )
+
+
+class NDJSONRenderer(JSONRenderer):
+    media_type = "application/x-ndjson"
+
+
+class Export(ReadView):
+    renderer_classes = [NDJSONRenderer]
+    parameters = filters.ExportStart
+
+    @describe(
+        "export",
+        shapes.LINES,
+        "Every published post once, one a line (NDJSON), in the order of their slugs.",
+        more='First {"begin": true, "since": N}, then each post as its own address has it, and at the end '
+        '{"end": true, "posts": how many}: without that line it broke off. Go on with `after=` and the last '
+        "slug that you have whole, then follow the changes from the first `since` on.",
+        parameters=filters.ExportStart,
+        is_kept=False,
+        kinds=[NDJSONRenderer.media_type],
+        tag="Feed",
+    )
+    def get(self, request):
+        after = self.values()["after"] or ""
+        if request.method == "HEAD":
+            return HttpResponse(content_type=NDJSONRenderer.media_type, headers={"Cache-Control": "no-store"})
+        lines = export.begin(after)
+        if lines is None:
+            raise Throttled(wait=export.PAUSE_SECONDS)
+        return StreamingHttpResponse(
+            lines, content_type=NDJSONRenderer.media_type, headers={"Cache-Control": "no-store"}
+        )
 
 
 class JSONSchemaRenderer(JSONRenderer):

@@ -36,7 +36,7 @@ def unmake(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("kb", "0012_no_schedule_passes_a_blocking_flag"),
+        ("kb", "0014_fill_tags"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
