@@ -113,6 +113,7 @@ def test_the_root_names_every_list(client: Client) -> None:
             "entities": "/api/v1/entities/",
             "checklists": "/api/v1/checklists/",
             "changes": "/api/v1/changes/",
+            "export": "/api/v1/export/",
             "document_schema": "/api/v1/document-schema/",
             "schema": "/api/v1/schema/",
             "docs": "/api/v1/docs/",

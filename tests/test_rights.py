@@ -18,6 +18,7 @@ RIGHTS = {
         "change_verificationpolicy",
     ],
     "Issue and revoke access tokens": ["issue_token"],
+    "Keep webhooks": ["add_hook", "change_hook"],
     "See who did what and who can do what": ["audit_post"],
     "Import posts": ["import_post"],
     "Manage users and groups": ["add_user", "change_user", "change_group"],
@@ -51,7 +52,16 @@ def test_nobody_may_delete_or_write_what_the_flow_alone_writes() -> None:
     forbidden = {
         f"{verb}_{model}"
         for verb in ("add", "change", "delete")
-        for model in ("revision", "decision", "flag", "publication", "change", "receipt", "importrun")
+        for model in (
+            "revision",
+            "decision",
+            "flag",
+            "publication",
+            "change",
+            "receipt",
+            "importrun",
+            "delivery",
+        )
     } | {"delete_post"}
 
     held = Group.objects.filter(name__in=GROUPS).values_list("permissions__codename", flat=True)

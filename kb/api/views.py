@@ -267,6 +267,7 @@ class NDJSONRenderer(JSONRenderer):
 
 
 class Export(ReadView):
+    scope = Scope.EXPORT
     renderer_classes = [NDJSONRenderer]
     parameters = filters.ExportStart
 

@@ -99,14 +99,21 @@ def refresh(post: Post, *, at: datetime) -> bool:
     if publication.withhold_at != withhold_at:
         _list_revisions(publication)
         _count(was, publication)
-    # By its clock a post may have been gone before the feed said so: who lacks it has to hear of it.
-    if (publication.etag, publication.withhold_at) != (etag, withhold_at):
+    if _is_news(publication, etag, withhold_at):
         _tell(ChangeKind.UPDATED, publication, at)
     return (publication.etag, publication.review_by, publication.withhold_at) != (
         etag,
         review_by,
         withhold_at,
     )
+
+
+def _is_news(publication: Publication, etag: str, withhold_at: datetime | None) -> bool:
+    """Whether somebody who follows the feed may have something else than what readers get from now on.
+
+    Where the clock had a moment to take the post away, it may be gone from a copy before the feed said so.
+    """
+    return publication.etag != etag or withhold_at not in {None, publication.withhold_at}
 
 
 def approval_shown(post: Post) -> Decision | None:
@@ -155,7 +162,7 @@ def rebuild(*, at: datetime | None = None) -> Rebuilt:
             checked += 1
             if _stored(after) != stored:
                 changed.append(after.slug)
-            if (after.etag, after.withhold_at) != (stored["etag"], stored["withhold_at"]):
+            if _is_news(after, stored["etag"], stored["withhold_at"]):
                 _tell(ChangeKind.UPDATED, after, at or timezone.now())
     return Rebuilt(checked=checked, changed=changed + _counted_anew())
 

@@ -37,7 +37,8 @@ GROUPS = {"editor": "Editors", "reviewer": "Reviewers", "administrator": "Admini
 THREADS = 4
 PATIENCE_SECONDS = 60
 STOPPING_SECONDS = 10
-UPKEEP_SECONDS = 30  # from one run of upkeep to the next
+# Commands that run beside the server, and the seconds from one run of each to the next.
+BESIDE = {"upkeep": 30, "deliver": 5}
 
 
 class Stopped(BaseException):
@@ -120,22 +121,17 @@ class Command(BaseCommand):
 
     def _serve(self, number: int) -> None:
         let_go_of_connections()
-        # A session of its own: Ctrl-C reaches this process alone, which then stops the server in order.
-        server = subprocess.Popen(  # noqa: S603  (fixed words and a number)
-            server_command(number), cwd=PROJECT, env=environment(), start_new_session=True
-        )
-        upkeep = None
+        server = begin(server_command(number))
+        beside: list[subprocess.Popen[bytes]] = []
         try:
             wait_until_it_answers(server, number)
-            upkeep = subprocess.Popen(  # noqa: S603  (fixed words)
-                upkeep_command(), cwd=PROJECT, env=environment(), start_new_session=True
-            )
+            # Bit by bit, so that none is forgotten if somebody stops this now.
+            beside.extend(begin(again_and_again(name)) for name in BESIDE)
             self._say(self._welcome(number))
             server.wait()
         finally:
-            if upkeep:
-                stop(upkeep)
-            stop(server)
+            for process in (*beside, server):
+                stop(process)
         raise CommandError(
             f"The server ended by itself with status {server.returncode}; its last lines say why."
         )
@@ -259,9 +255,14 @@ def server_command(number: int) -> list[str]:
     return [sys.executable, "-m", "granian", *words, "config.wsgi:application"]
 
 
-def upkeep_command() -> list[str]:
-    """What publishes, flags and withholds in time, beside the server."""
-    return [sys.executable, str(PROJECT / "manage.py"), "upkeep", "--every", str(UPKEEP_SECONDS)]
+def begin(words: list[str]) -> "subprocess.Popen[bytes]":
+    # A session of its own: Ctrl-C reaches this process alone, which then stops the others in order.
+    return subprocess.Popen(words, cwd=PROJECT, env=environment(), start_new_session=True)  # noqa: S603  (fixed words)
+
+
+def again_and_again(name: str) -> list[str]:
+    """The command that does what is due while the server answers."""
+    return [sys.executable, str(PROJECT / "manage.py"), name, "--every", str(BESIDE[name])]
 
 
 def environment() -> dict[str, str]:
@@ -295,7 +296,7 @@ def answers(number: int) -> bool:
 
 
 def stop(server: "subprocess.Popen[bytes]") -> None:
-    """End the server and its worker, or upkeep; they get some seconds to finish what they do."""
+    """End the server and its worker, or what runs beside it; they get some seconds to finish what they do."""
     if server.poll() is not None:
         return
     server.terminate()
