@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connections, transaction
+from django.db import IntegrityError, connections, transaction
 
 from config import options
 from kb import outgoing
@@ -560,6 +560,14 @@ def test_only_who_has_the_right_keeps_webhooks(
 
     assert refused == ["not_allowed"] * 18
     assert HookAct.objects.count() == 1
+
+
+def test_what_was_done_with_a_webhook_stays(hook: Hook) -> None:
+    acts = HookAct.objects.all()
+
+    for undo in (lambda: acts.update(kind="off"), lambda: acts._raw_delete("default")):
+        with pytest.raises(IntegrityError, match="kb_acts_on_webhooks_stay"), transaction.atomic():
+            undo()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,21 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
+STAYS = """
+CREATE FUNCTION kb_acts_on_webhooks_stay() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'kb_acts_on_webhooks_stay: % of %', TG_OP, OLD.id USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE TRIGGER kb_acts_on_webhooks_stay BEFORE UPDATE OR DELETE ON kb_hookact
+    FOR EACH ROW EXECUTE FUNCTION kb_acts_on_webhooks_stay();
+CREATE TRIGGER kb_records_are_never_emptied BEFORE TRUNCATE ON kb_hookact
+    EXECUTE FUNCTION kb_records_are_never_emptied();
+"""
+UNDO = """
+DROP TRIGGER kb_records_are_never_emptied ON kb_hookact;
+DROP TRIGGER kb_acts_on_webhooks_stay ON kb_hookact;
+DROP FUNCTION kb_acts_on_webhooks_stay;
+"""
 BEFORE = import_module("kb.migrations.0003_groups")
 SEEN = ["view_hook", "view_delivery"]
 RIGHTS = {"Administrators": [*SEEN, "add_hook", "change_hook"], "Auditors": SEEN}
@@ -240,5 +255,6 @@ class Migration(migrations.Migration):
             model_name="hookact",
             index=models.Index(fields=["-at", "-id"], name="kb_hook_acts_newest"),
         ),
+        migrations.RunSQL(STAYS, UNDO),
         migrations.RunPython(make, unmake),
     ]
