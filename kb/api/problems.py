@@ -143,6 +143,11 @@ def too_many(request: HttpRequest, standing: Any) -> HttpResponse:
     return response
 
 
+def _busy(request, error: exceptions.Throttled, view) -> HttpResponse:
+    sentence = "As many as may read this at once are reading it."
+    return _later(request, HTTPStatus.TOO_MANY_REQUESTS, sentence, error.wait)
+
+
 def _no_database(request, error, view) -> HttpResponse:
     logger.error("The readers' database does not answer", exc_info=error)
     return _later(request, HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer.", None)
@@ -164,5 +169,6 @@ ANSWERS: list[tuple[tuple[type[Exception], ...], Callable[..., HttpResponse]]] =
     ((PermissionDenied, exceptions.PermissionDenied), _forbidden),
     ((exceptions.MethodNotAllowed,), _method_not_allowed),
     ((exceptions.NotAcceptable,), _not_acceptable),
+    ((exceptions.Throttled,), _busy),
     ((OperationalError, InterfaceError), _no_database),
 ]

@@ -15,7 +15,8 @@ from kb.api.parameters import Choice, NoParameters, Truth, WholeNumber
 from kb.choices import Scope
 
 PROBLEM = "application/problem+json"
-HEADERS = [
+# Of answers that a reader can keep.
+KEPT = [
     OpenApiParameter(
         "If-None-Match",
         str,
@@ -24,6 +25,8 @@ HEADERS = [
     ),
     OpenApiParameter("ETag", str, OpenApiParameter.HEADER, response=[200, 304], required=True),
     OpenApiParameter("Cache-Control", str, OpenApiParameter.HEADER, response=[200, 304], required=True),
+]
+ALWAYS = [
     OpenApiParameter(
         "RateLimit-Policy",
         str,
@@ -86,7 +89,7 @@ def describe(
         500: "Something went wrong on the server.",
         503: "The database does not answer.",
     }
-    headers = HEADERS if is_kept else []
+    headers = [*(KEPT if is_kept else ()), *ALWAYS]
     return extend_schema(
         operation_id=name,
         summary=summary,

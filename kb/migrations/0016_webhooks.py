@@ -51,7 +51,7 @@ def unmake(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("kb", "0014_fill_tags"),
+        ("kb", "0015_let_machines_in"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
