@@ -149,7 +149,13 @@ def make_people() -> SimpleNamespace:
 
 
 def make_groups() -> None:
-    for migration in ("0003_groups", "0006_desk_rights", "0015_let_machines_in", "0016_webhooks"):
+    for migration in (
+        "0003_groups",
+        "0006_desk_rights",
+        "0015_let_machines_in",
+        "0016_webhooks",
+        "0016_synonym_rights",
+    ):
         import_module(f"kb.migrations.{migration}").make(apps, None)
 
 

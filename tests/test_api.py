@@ -112,6 +112,8 @@ def test_the_root_names_every_list(client: Client) -> None:
             "posts": "/api/v1/posts/",
             "entities": "/api/v1/entities/",
             "checklists": "/api/v1/checklists/",
+            "search": "/api/v1/search/",
+            "suggest": "/api/v1/suggest/",
             "changes": "/api/v1/changes/",
             "export": "/api/v1/export/",
             "document_schema": "/api/v1/document-schema/",

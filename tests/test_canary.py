@@ -81,6 +81,7 @@ def addresses(world: World) -> dict[str, list[str]]:
             *((e.type, publishing.entity_slug(e.name)) for e in entities),
             ("stack", "nothing"),
         ],
+        ("number",): [("1",)],
         ("key",): [(key,) for key in [*keys, "0" * 64]],
     }
     found = {}
@@ -133,7 +134,8 @@ def searches(world: World) -> list[Ask]:
         if place in {f"{s.name}, title" for s in world.stories}
     ]
     for title in titles:
-        found += [("/api/v1/posts/", {"q": title}), ("/", {"q": title})]
+        found += [(path, {"q": title}) for path in ("/api/v1/posts/", "/", "/api/v1/search/")]
+        found.append(("/api/v1/suggest/", {"q": title}))
     for document in (story.last for story in world.stories):
         entity, checklist = document.entities[0], document.checklists[0]
         values = {
@@ -156,7 +158,7 @@ def queries(world: World) -> list[Ask]:
     """Searches for every word there is, filters that say nothing or nonsense, and places in lists."""
     words = [word for word in world.words.places if not word.isdigit()]
     found: list[tuple[str, dict[str, Any]]] = []
-    for path, room in (("/api/v1/posts/", 200), ("/", 300)):
+    for path, room in (("/api/v1/posts/", 200), ("/", 300), ("/api/v1/search/", 300)):
         length = len(max(words, key=len)) + len(" OR ")
         many = room // length
         found += [(path, {"q": " OR ".join(words[at : at + many])}) for at in range(0, len(words), many)]

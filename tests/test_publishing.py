@@ -111,9 +111,12 @@ def publish_unsafe(people: SimpleNamespace, publish: Publish, now: datetime) -> 
 
 
 def stored() -> list[tuple[Any, ...]]:
-    """Every column of every publication, the search column included."""
+    """Every column of every publication, and its words."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT *, search::text FROM kb_publication ORDER BY id")
+        cursor.execute(
+            "SELECT p.*, t.published_at, t.withhold_at, t.length, t.words::text FROM kb_publication p"
+            " JOIN kb_publishedtext t ON t.publication_id = p.id ORDER BY p.id"
+        )
         return cursor.fetchall()
 
 
@@ -392,7 +395,8 @@ def test_words_are_found_by_weight_where_they_stand(make_post: MakePost, publish
     publish(make_post(**content))
 
     assert stored()[0][-1] == (
-        "'quail':9 'raven':8 'snake':7C 'toad':6C 'urchin':5C 'viper':4B 'walrus':3B 'yak':2B 'zebra':1A"
+        "'^zebra' 'quail':87 'raven':86 'snake':62C,75C 'toad':61C,74C"
+        " 'urchin':60C,73C 'viper':36B,49B 'walrus':35B,48B 'yak':34B,47B 'zebra':1A,12A,23A"
     )
 
 

@@ -29,7 +29,7 @@ from django.urls import Resolver404, URLPattern, URLResolver, get_resolver, reso
 
 from kb.choices import Severity
 from kb.document import Checklist, Document
-from kb.flow import commenting, criteria, publishing, reporting, reviewing, revising, subscribing
+from kb.flow import commenting, criteria, publishing, reporting, reviewing, revising, subscribing, synonyms
 from kb.models import (
     Decision,
     Delivery,
@@ -66,6 +66,7 @@ WORDLESS = (
     "/admin/kb/criteria/<int:pk>/retire/",
     *(f"/admin/kb/hook/<int:pk>/{act}/" for act in ("secret", "test")),
     "/admin/kb/delivery/<int:pk>/again/",
+    "/admin/kb/synonym/<int:pk>/retire/",
     "/admin/kb/queue/next/",
     "/admin/kb/queue/filters/<int:pk>/delete/",
     "/admin/kb/notices/<int:pk>/",
@@ -138,6 +139,7 @@ def make_world() -> SimpleNamespace:
     run = ImportRun.objects.create(by=people["administrator"], started_at=NOW)
     comment = commenting.add(post, number=2, text="Why?", by=people["reviewer"], at=NOW)
     checked = criteria.write("Every note", items=["It runs"], by=people["administrator"], at=NOW)
+    same = synonyms.write(["k8s", "kubernetes"], by=people["administrator"], at=NOW)
     receipt = Receipt.objects.create(run=run, place="a.txt:1", outcome="created", post=post)
     checklist = publishing.checklist_key(Checklist(title="Before", items=("run linting",)))
     saved = SavedFilter.objects.create(owner=people["reviewer"], name="Old ones", query="age=30")
@@ -163,6 +165,7 @@ def make_world() -> SimpleNamespace:
             "/admin/kb/post/": post.pk,
             "/admin/kb/entity/": unused.pk,
             "/admin/kb/criteria/": checked.pk,
+            "/admin/kb/synonym/": same.pk,
             "/admin/kb/importrun/": run.pk,
             "/admin/kb/receipt/": receipt.pk,
             "/admin/kb/revision/": post.head.pk,
@@ -182,6 +185,7 @@ def make_world() -> SimpleNamespace:
                 for act in ("secret", "switch", "test")
             },
             "/admin/kb/delivery/<int:pk>/again/": f"/admin/kb/delivery/{told.pk}/again/",
+            "/admin/kb/synonym/<int:pk>/retire/": f"/admin/kb/synonym/{same.pk}/retire/",
             "/admin/autocomplete/": f"/admin/autocomplete/?{autocomplete}",
             "/admin/r/<path:content_type_id>/<path:object_id>/": f"/admin/r/{type_of_posts}/{post.pk}/",
             "/admin/^(?P<app_label>kb|auth)/$": "/admin/kb/",
@@ -293,6 +297,8 @@ def filled(world: SimpleNamespace) -> dict[str, dict[str, Any]]:
             "action": "try_again",
             "_selected_action": world.objects["/admin/kb/delivery/"],
         },
+        "/admin/kb/synonym/add/": {"words": "ci\ncontinuous integration"},
+        "/admin/kb/synonym/<path:object_id>/change/": {"words": "k8s\nkubernetes\nkube"},
         "/admin/kb/post/": {"action": "ask_for_review", "_selected_action": world.post.pk},
         "/admin/kb/post/add/": {**form("add"), "title": "Another note"},
         "/admin/kb/post/<path:object_id>/change/": form("change", world.post.pk),
@@ -561,6 +567,9 @@ def test_each_role_does_what_its_rights_say_and_no_more(seen: Walk) -> None:
         *(f"/admin/kb/hook/<int:pk>/{act}/" for act in ("switch", "test")),
         "/admin/kb/delivery/",
         "/admin/kb/delivery/<int:pk>/again/",
+        "/admin/kb/synonym/add/",
+        "/admin/kb/synonym/<path:object_id>/change/",
+        "/admin/kb/synonym/<int:pk>/retire/",
         "/admin/kb/entity/<path:object_id>/delete/",
         "/admin/auth/user/",
         "/admin/auth/user/<id>/password/",

@@ -21,12 +21,13 @@ LEAVES = (
     "kb.reading_time",
     "kb.render",
     "kb.sources",
+    "kb.words",
 )
 # Each stage calls later ones alone.
 STAGES = (
     *("demonstrating", "maintaining", "delivering", "subscribing", "importing", "drafting"),
     *("reporting", "revising", "commenting", "flagging", "verifying", "reviewing", "criteria"),
-    *("scheduling", "publishing", "tagging", "telling"),
+    *("scheduling", "synonyms", "publishing", "tagging", "indexing", "telling"),
     *("queueing", "digesting", "filtering", "noticing", "issuing", "metering", "permitting"),
 )
 DOORS = {

@@ -110,7 +110,7 @@ class TestLists:
         text = page(client.get("/?q=rotate"))
 
         assert titles(text) == ["Passwords"]
-        assert "… logins are <mark>rotating</mark> every week …" in text
+        assert "Two logins are <mark>rotating</mark> every week." in text
 
     def test_search_keeps_its_words_on_older_pages(
         self, client: Client, published: Any, monkeypatch: pytest.MonkeyPatch
@@ -187,7 +187,7 @@ class TestLists:
             slug = published(**FULL).slug
         expected = {
             "/": 1,
-            "/?q=login": 1,
+            "/?q=login": 3,
             f"/posts/{slug}/": 1,
             "/entities/": 1,
             "/entities/stack/postgresql/": 2,

@@ -3,6 +3,6 @@
 from django.contrib import admin
 
 # They register themselves.
-from kb.admin import criteria, entities, hooks, posts, records, site, tokens, verification  # noqa: F401
+from kb.admin import criteria, entities, hooks, posts, records, site, synonyms, tokens, verification  # noqa: F401
 
 site.dress(admin.site)

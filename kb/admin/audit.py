@@ -37,6 +37,7 @@ GROUPS = (
     ("Criteria", ("criteria", "retired")),
     ("Access tokens", ("issued", "revoked")),
     ("Webhooks", ("hook",)),
+    ("Synonyms", ("synonym", "dropped")),
 )
 
 

@@ -1,19 +1,20 @@
 """Turn a draft into what its reviewer wants beside it: what it is like, where it is from, who wrote what."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.postgres.search import SearchQuery, SearchRank
+from django.contrib.postgres.search import SearchRank
 from django.db.models import F, Func, IntegerField
 
+from kb import words
 from kb.choices import Origin
 from kb.diff import LABELS
 from kb.document import Document
 from kb.likeness import similarities
 from kb.models import Likeness, Post, Publication, Revision, SourceRecord
+from kb.models.publication import TsQuery
 
 MAX_SOURCE = 200_000  # characters of a source record on the page
 MOST_NEAR = 5
@@ -79,23 +80,15 @@ def _compared(posts: Iterable[Post]) -> Iterator[Post]:
 
 def similar(post: Post, document: Document) -> list[Publication]:
     """Published posts about the same things, by the words of title, topic and entities."""
-    query = _query(document)
-    if query is None:
-        return []
-    # Without an order: of very common words only some of the posts are ranked, and the page stays quick.
-    some = Publication.objects.filter(search=query).exclude(post=post).values("pk")[:MOST_CANDIDATES]
-    ranked = Publication.objects.filter(pk__in=some).only("slug", "title", "topic", "version", "post_id")
-    return list(ranked.order_by(SearchRank(F("search"), query).desc(), "pk")[:MOST_SIMILAR])
-
-
-def _query(document: Document) -> SearchQuery | None:
     about = " ".join([document.title, document.topic, *(entity.name for entity in document.entities)])
-    words = re.findall(r"[^\W_]{3,40}", about.casefold())
-    if not words:
-        return None
-    # Words of letters and digits alone: nothing that the query's own syntax could mean.
-    joined = " | ".join(f"'{word}'" for word in list(dict.fromkeys(words))[:MOST_WORDS])
-    return SearchQuery(joined, search_type="raw", config="english")
+    asked = list(dict.fromkeys(token.lexeme for token in words.tokens(about)))[:MOST_WORDS]
+    if not asked:
+        return []
+    query = TsQuery(" | ".join(map(words.quoted, asked)))
+    # Without an order: of very common words only some of the posts are ranked, and the page stays quick.
+    some = Publication.objects.filter(text__words=query).exclude(post=post).values("pk")[:MOST_CANDIDATES]
+    ranked = Publication.objects.filter(pk__in=some).only("slug", "title", "topic", "version", "post_id")
+    return list(ranked.order_by(SearchRank(F("text__words"), query).desc(), "pk")[:MOST_SIMILAR])
 
 
 def source(post: Post) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from django.db.models import (
     Case,
     CharField,
     F,
+    Func,
     IntegerField,
     Q,
     QuerySet,
@@ -37,6 +38,7 @@ from kb.models import (
     Report,
     Revision,
     Schedule,
+    Synonym,
     Verification,
 )
 
@@ -70,6 +72,8 @@ KINDS = {
     "issued.made": "Access token issued",
     "revoked.made": "Access token revoked",
     **{f"hook.{kind}": f"Webhook {words[0].lower()}{words[1:]}" for kind, words in HookAct.KINDS},
+    "synonym.made": "Synonyms written",
+    "dropped.made": "Synonyms retired",
 }
 
 
@@ -85,6 +89,9 @@ class Source:
     revision: str | None = "revision"
     post: str | None = "revision__post"
     word: Any = field(default_factory=lambda: Value("made"))
+
+
+_WORDS = Func(F("words"), Value(", "), function="array_to_string", output_field=TextField())
 
 
 def _word(name: str, **when: Q) -> Case:
@@ -115,6 +122,16 @@ SOURCES = (
         None,
         F("kind"),
     ),
+    Source(
+        "dropped",
+        Synonym.objects.exclude(retired_at=None).all,
+        "retired_at",
+        "retired_by",
+        _WORDS,
+        None,
+        None,
+    ),
+    Source("synonym", Synonym.objects.all, "made_at", "made_by", _WORDS, None, None),
     Source(
         "retired", Criteria.objects.exclude(retired_at=None).all, "retired_at", None, F("name"), None, None
     ),

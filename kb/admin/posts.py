@@ -16,6 +16,7 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from kb import words
 from kb.admin import audit, claims, conflict, editing, filters, history, labels, review, verification
 from kb.admin.forms import PostForms
 from kb.admin.resume import resumable
@@ -26,6 +27,7 @@ from kb.document import Document
 from kb.errors import Conflict, InvalidDocument, Refused
 from kb.flow import drafting, reviewing
 from kb.models import Flag, Post, Revision
+from kb.models.publication import TsQuery
 
 SCORES = ("quality", "freshness", "depth", "clarity")
 OTHER_PERSON = (
@@ -37,10 +39,7 @@ UNCHANGED = "Nothing changed; no new revision."
 HEAVY = (
     *("body", "summary", "outline", "brief", "payload", "notes", "expected_result", "rollback_note"),
     *("head__canonical", "head__files_touched", "head__command_used", "head__metric_improved"),
-    *(
-        f"publication__{name}"
-        for name in ("html", "detail_json", "card_json", "meta_json", "search", "summary")
-    ),
+    *(f"publication__{name}" for name in ("html", "detail_json", "card_json", "meta_json", "summary")),
 )
 
 
@@ -80,7 +79,10 @@ class PostAdmin(ListAdmin):
     paginator = FewFirst
     ordering = ("-updated_at", "-pk")
     search_fields = ("title", "slug", "reference", "topic")
-    search_help_text = "Searches title, address, reference and topic."
+    search_help_text = (
+        "Searches title, address, reference, topic, entities, summary and text: words in any form, "
+        "“phrases”, a minus before what must not be there."
+    )
     show_full_result_count = False
     fieldsets = (
         ("Note", {"fields": ("title", "slug", "topic", "summary", "body_format", "body")}),
@@ -136,6 +138,13 @@ class PostAdmin(ListAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Post]:
         posts = labels.with_standing(super().get_queryset(request))
         return posts.select_related("head", "publication", "oversight")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Post], search_term: str
+    ) -> tuple[QuerySet[Post], bool]:
+        if not search_term.strip():
+            return queryset, False
+        return queryset.filter(text__words=TsQuery(words.begun(words.query(search_term)))), False
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         changes = super().get_changelist_instance(request)

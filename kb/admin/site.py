@@ -41,6 +41,7 @@ ORDER = (
     "Decision",
     "Revision",
     "Criteria",
+    "Synonym",
     "Report",
     "VerificationPolicy",
     "ImportRun",

@@ -73,6 +73,8 @@ def read(query: QueryDict, form: forms.BaseForm) -> dict[str, Any]:
     known = {fault.parameter for fault in faults}
     faults += [
         Fault(name, "invalid", _shown(query[name]), _expected(form, name))
+        if name in query
+        else Fault(name, "missing", "no such parameter", _expected(form, name))
         for name in form.errors
         if name not in known
     ]

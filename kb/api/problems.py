@@ -27,7 +27,7 @@ class Fault:
     """One thing that is wrong with a request's parameters."""
 
     parameter: str
-    code: str  # unknown, repeated, empty or invalid
+    code: str  # unknown, repeated, empty, invalid or missing
     got: str  # what came, shortened
     expected: str
     nearest: str | None = None  # the right name, for one that is almost right

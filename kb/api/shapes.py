@@ -10,6 +10,7 @@ from rest_framework.serializers import (
     DateField,
     DateTimeField,
     DictField,
+    FloatField,
     IntegerField,
     JSONField,
     ListField,
@@ -49,7 +50,7 @@ def _difficulty() -> ChoiceField:
 
 class Fault(Serializer):
     parameter = CharField()
-    code = ChoiceField(["unknown", "repeated", "empty", "invalid"])
+    code = ChoiceField(["unknown", "repeated", "empty", "invalid", "missing"])
     got = CharField()
     expected = CharField()
     nearest = CharField(allow_null=True, help_text="The right name, for one that is almost right.")
@@ -74,6 +75,8 @@ class Links(Serializer):
     posts = CharField()
     entities = CharField()
     checklists = CharField()
+    search = CharField()
+    suggest = CharField()
     changes = CharField()
     export = CharField()
     document_schema = CharField()
@@ -308,3 +311,58 @@ class ChangePage(Serializer):
     next = CharField(help_text="Where to go on: always there, also when nothing is left for now.")
     more = BooleanField(help_text="Whether entries are waiting there already.")
     results = Change(many=True)
+
+
+class Correction(Serializer):
+    typed = CharField(help_text="No post has it.")
+    used = CharField(help_text="What was looked for instead.")
+
+
+class FacetCount(Serializer):
+    value = CharField()
+    posts = _count(help_text="How many of the posts that were found.")
+
+
+class Reason(Serializer):
+    field = ChoiceField(["title", "topic", "stack", "tools", "entities", "summary", "body"])
+    words = _lines(help_text="As the post writes them.")
+
+
+class Hit(Serializer):
+    post = Card()
+    score = FloatField(help_text="Comparable within one answer alone.")
+    by = _lines(help_text="Why it is here: words, meaning.")
+    title = CharField(help_text="Safe HTML: text and <mark>.")
+    summary = CharField(help_text="Safe HTML: text and <mark>.")
+    passage = CharField(help_text="The best passage of the body, safe HTML; empty where no word is in it.")
+    reasons = Reason(many=True)
+
+
+class SearchPage(Serializer):
+    next = _address("the next page", allow_null=True)
+    total = _count(help_text="How many of the best posts can be reached, at most 1000.")
+    total_is_exact = BooleanField(help_text="False: there are more.")
+    widened = BooleanField(help_text="Few posts have all words, so some of these lack some.")
+    corrections = Correction(many=True)
+    synonyms = _lines(help_text="What was looked for too.")
+    facets = DictField(
+        child=FacetCount(many=True), help_text="By kind: topic, stack, tool, entity and so on."
+    )
+    results = Hit(many=True)
+
+
+class SuggestedPost(Serializer):
+    slug = CharField()
+    title = CharField()
+    url = _address("the post")
+
+
+class SuggestedEntity(EntityName):
+    posts = _count()
+    url = _address("the entity")
+
+
+class Suggestions(Serializer):
+    queries = _lines(help_text="To go on with.")
+    posts = SuggestedPost(many=True)
+    entities = SuggestedEntity(many=True)

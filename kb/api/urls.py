@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from kb.api import docs, views
+from kb.api import docs, finding, views
 from kb.api.door import NothingHere
 
 app_name = "api"
@@ -17,6 +17,8 @@ urlpatterns = [
     path("entities/<str:type>/<str:slug>/", views.Entity.as_view(), name="entity"),
     path("checklists/", views.Checklists.as_view(), name="checklists"),
     path("checklists/<slug:key>/", views.Checklist.as_view(), name="checklist"),
+    path("search/", finding.Search.as_view(), name="search"),
+    path("suggest/", finding.Suggest.as_view(), name="suggest"),
     path("changes/", views.Changes.as_view(), name="changes"),
     path("export/", views.Export.as_view(), name="export"),
     path("document-schema/", views.DocumentSchema.as_view(), name="document-schema"),

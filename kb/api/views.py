@@ -33,7 +33,10 @@ class Root(ReadView):
     @describe("root", shapes.Root, "Where everything is.", tag="About")
     def get(self, request):
         self.values()
-        names = ("posts", "entities", "checklists", "changes", "export", "document-schema", "schema", "docs")
+        names = (
+            *("posts", "entities", "checklists", "search", "suggest", "changes", "export"),
+            *("document-schema", "schema", "docs"),
+        )
         links = {name.replace("-", "_"): reverse(f"api:{name}") for name in names}
         return stored(request, as_bytes({"name": settings.KB_SITE_NAME, "version": "1", "links": links}))
 

@@ -33,6 +33,7 @@ class Done:
     flagged: int = 0
     withheld: int = 0
     hashed: int = 0
+    indexed: int = 0
     failed: list[str] = field(default_factory=list)
 
     @property
@@ -54,6 +55,8 @@ def upkeep(*, at: datetime, most: int = MOST) -> Done | None:
         missing = Post.objects.filter(likeness=None, head__isnull=False).select_related("head")
         metering.forget(at=at)
         done.hashed = _each(missing.order_by("pk")[:most], revising.note_likeness, done)
+        missing = Post.objects.filter(text=None, head__isnull=False).select_related("head")
+        done.indexed = _each(missing.order_by("pk")[:most], revising.note_words, done)
         return done
 
 

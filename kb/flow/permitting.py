@@ -18,6 +18,7 @@ ACTS = {
     **{f"kb.{verb}_hook": "say which systems are told of changes" for verb in ("add", "change")},
     "kb.change_criteria": "keep the criteria for reviewers",
     "kb.issue_token": "issue or revoke access tokens",
+    "kb.change_synonym": "keep the synonyms of searches",
 }
 
 

@@ -10,20 +10,17 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from html import unescape
 from typing import Any
 from urllib.parse import quote
 
-from django.contrib.postgres.search import SearchVector
 from django.db import connection, transaction
-from django.db.models import Max, Value
-from django.db.models.expressions import Combinable
+from django.db.models import Max
 from django.utils import timezone
 from django.utils.text import slugify
 
 from kb.choices import BodyFormat, ChangeKind, FacetKind, Verdict
 from kb.document import Checklist, Document, Entity
-from kb.flow import tagging, telling
+from kb.flow import indexing, tagging, telling
 from kb.models import (
     Change,
     Decision,
@@ -33,16 +30,16 @@ from kb.models import (
     PublishedChecklist,
     PublishedEntity,
     PublishedRevision,
+    PublishedSpelling,
+    PublishedText,
     Revision,
     Verification,
     VerificationPolicy,
 )
 from kb.models.publication import moment
-from kb.render import render, safe_url, words
+from kb.render import render, safe_url
 
 _LOCK = 0x6B62  # "kb": one advisory lock of this database, taken by every publisher
-# PostgreSQL stops at 1 MiB for one tsvector, and words with hyphens take up to four times their room in it.
-_SEARCHED = 200_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -78,6 +75,7 @@ def retract(post: Post, *, at: datetime) -> None:
         return
     PublishedRevision.objects.filter(post_slug=publication.slug).delete()
     was = tagging.tagged(publication)
+    indexing.remove(publication)
     publication.delete()
     _count(was, None)
     telling.tell(Change(kind=ChangeKind.WITHDRAWN, slug=publication.slug, at=at))
@@ -194,7 +192,7 @@ def _remove_orphans() -> list[str]:
 @transaction.atomic
 def _counted_anew() -> list[str]:
     queue_up()
-    wrong = tagging.recount()
+    wrong = tagging.recount() + indexing.recount()
     tables = {FacetKind.ENTITY: "kb_publishedentity", FacetKind.CHECKLIST: "kb_publishedchecklist"}
     return wrong + _names(*(_IN_STEP.format(table=table, kind=kind.value) for kind, table in tables.items()))
 
@@ -210,11 +208,15 @@ def _names(*statements: str) -> list[str]:
 
 
 def _stored(publication: Publication) -> dict[str, Any]:
-    """The publication as it is stored, with its revisions."""
-    names = [field.attname for field in Publication._meta.concrete_fields if field.name != "search"]
+    """The publication as it is stored, with its revisions and its words."""
+    names = [field.attname for field in Publication._meta.concrete_fields]
     revisions = PublishedRevision.objects.filter(post_slug=publication.slug).order_by("number").values()
-    listed = [{**row, "id": 0} for row in revisions]
-    return {**{name: getattr(publication, name) for name in names}, "revisions": listed}
+    return {
+        **{name: getattr(publication, name) for name in names},
+        "revisions": [{**row, "id": 0} for row in revisions],
+        "text": list(PublishedText.objects.filter(pk=publication.pk).values()),
+        "spelling": list(PublishedSpelling.objects.filter(pk=publication.pk).values()),
+    }
 
 
 def queue_up() -> None:
@@ -243,9 +245,8 @@ def _write(approval: Decision, before: Publication | None) -> Publication:
     publication = before or Publication(post_id=revision.post_id)
     for name, value in fields.items():
         setattr(publication, name, value)
-    publication.search = _search(revision.document, fields["html"])
     publication.save()
-    publication.search = None
+    indexing.index(publication)
     return publication
 
 
@@ -279,7 +280,7 @@ def compile_fields(
     review_by: datetime,
     withhold_at: datetime | None = None,
 ) -> dict[str, Any]:
-    """Every column of the publication but the search column, as a pure function of what was approved."""
+    """Every column of the publication, as a pure function of what was approved."""
     document, post = revision.document, revision.post
     html = render(document.body, document.body_format).html
     it = _Approved(document, post, revision, approval, first, review_by, html)
@@ -442,24 +443,6 @@ def _day(at: datetime) -> str:
 
 def _json(data: dict[str, Any]) -> str:
     return json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def _search(document: Document, html: str) -> Combinable:
-    weighted = {
-        "A": document.title,
-        "B": " ".join(
-            (document.topic, *document.stack, *document.tools, *(e.name for e in document.entities))
-        ),
-        "C": " ".join((document.summary, document.brief, *(point.text for point in document.outline))),
-        # With a space before each tag: the ends of two paragraphs are two words.
-        "D": unescape(words(html.replace("<", " <"))),
-    }
-    room, vectors = _SEARCHED, []
-    for weight, text in weighted.items():
-        part = text.encode()[:room].decode(errors="ignore")
-        room -= len(part.encode())
-        vectors.append(SearchVector(Value(part), weight=weight, config="english"))
-    return vectors[0] + vectors[1] + vectors[2] + vectors[3]
 
 
 def entity_key(entity: Entity) -> str:

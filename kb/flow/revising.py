@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from django.db import IntegrityError, transaction
 from django.utils.text import slugify
 
-from kb import likeness
+from kb import likeness, words
 from kb.choices import Bump, Origin, State
 from kb.document import Document
 from kb.errors import Conflict, Refused
@@ -30,6 +30,7 @@ from kb.models import (
     Likeness,
     Post,
     PostEntity,
+    PostText,
     Revision,
     SourceRecord,
 )
@@ -369,6 +370,7 @@ def _freeze(post: Post, document: Document, version: str, frozen: Frozen) -> Rev
         scheduling.lapse(post, by=frozen.author, at=frozen.at)
     post.head, post.edited_by = revision, frozen.author
     note_likeness(post)
+    note_words(post)
     flagging.run(revision, at=frozen.at)
     queueing.settle(post, by=frozen.author, at=frozen.at, also=["head", "edited_by"])
     return revision
@@ -381,6 +383,23 @@ def note_likeness(post: Post) -> Likeness:
     # One statement, whether there is a row or not.
     Likeness.objects.bulk_create(
         [row], update_conflicts=True, unique_fields=["post"], update_fields=["fingerprint", "bands"]
+    )
+    return row
+
+
+def note_words(post: Post) -> PostText:
+    """Keep the words of the newest revision by which the list of posts is searched."""
+    document = head(post).document
+    names = [entity.name for entity in document.entities]
+    texts = (
+        f"{document.title}\n{post.slug}\n{post.reference}",
+        "\n".join((document.topic, *document.stack, *document.tools, *names)),
+        "\n".join((document.summary, document.brief, *(point.text for point in document.outline))),
+        document.body,
+    )
+    row = PostText(post=post, words=words.vector(texts).literal)
+    PostText.objects.bulk_create(
+        [row], update_conflicts=True, unique_fields=["post"], update_fields=["words"]
     )
     return row
 

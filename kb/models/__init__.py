@@ -1,7 +1,7 @@
 """What is: the tables of kb, their constraints and their sets of rows."""
 
 from kb.models.access import AccessToken, RateWindow
-from kb.models.desk import Comment, Criteria, Likeness, Schedule, Tick
+from kb.models.desk import Comment, Criteria, Likeness, PostText, Schedule, Synonym, Tick
 from kb.models.entity import Entity
 from kb.models.hooks import Delivery, Hook, HookAct
 from kb.models.imports import ImportRun, Receipt
@@ -13,7 +13,13 @@ from kb.models.publication import (
     PublishedEntity,
     PublishedFacet,
     PublishedRevision,
+    PublishedSpelling,
+    PublishedSynonym,
     PublishedTag,
+    PublishedTerm,
+    PublishedText,
+    PublishedTotals,
+    PublishedWord,
 )
 from kb.models.revision import Decision, Flag, Revision, SourceRecord
 from kb.models.verification import Oversight, Report, Upkeep, Verification, VerificationPolicy
@@ -40,12 +46,19 @@ __all__ = [
     "Oversight",
     "Post",
     "PostEntity",
+    "PostText",
     "Publication",
     "PublishedChecklist",
     "PublishedEntity",
     "PublishedFacet",
     "PublishedRevision",
+    "PublishedSpelling",
+    "PublishedSynonym",
     "PublishedTag",
+    "PublishedTerm",
+    "PublishedText",
+    "PublishedTotals",
+    "PublishedWord",
     "QueueItem",
     "RateWindow",
     "Receipt",
@@ -54,6 +67,7 @@ __all__ = [
     "SavedFilter",
     "Schedule",
     "SourceRecord",
+    "Synonym",
     "Tick",
     "Upkeep",
     "Verification",

@@ -5,6 +5,7 @@ from typing import Self
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 
 from kb.document import MAX_LINE
@@ -172,3 +173,46 @@ class Likeness(models.Model):
 
     def __str__(self) -> str:
         return f"Likeness of {self.post}"
+
+
+class PostText(models.Model):
+    """What the list of posts is searched by: the words of each post's newest text, drafts too."""
+
+    post = models.OneToOneField(Post, primary_key=True, on_delete=models.CASCADE, related_name="text")
+    words = SearchVectorField()
+
+    class Meta:
+        indexes = [GinIndex(fields=["words"], name="kb_post_text_by_word", fastupdate=False)]
+
+    def __str__(self) -> str:
+        return f"Text of {self.post}"
+
+
+class SynonymQuerySet(models.QuerySet["Synonym"]):
+    def current(self) -> Self:
+        return self.filter(retired_at__isnull=True)
+
+
+class Synonym(models.Model):
+    """Words that mean the same to searches. A change retires the row and makes another one."""
+
+    words = ArrayField(models.CharField(max_length=80), help_text="One word or short phrase a line.")
+    is_one_way = models.BooleanField(
+        "one way", default=False, help_text="The first finds the others, but not the other way round."
+    )
+    made_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    made_at = models.DateTimeField()
+    retired_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    retired_at = models.DateTimeField(null=True, help_text="Since when searches no longer use it.")
+
+    objects = SynonymQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["words", "pk"]
+
+    def __str__(self) -> str:
+        return (" → " if self.is_one_way else " = ").join([self.words[0], ", ".join(self.words[1:])])

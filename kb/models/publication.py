@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.contrib.postgres.search import SearchQuery, SearchVectorField
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Lower, Now
 from django.urls import reverse
 
+from kb import words
 from kb.choices import ChangeKind, FacetKind
 
 
@@ -37,6 +38,17 @@ def _withhold_at() -> models.DateTimeField:
     )
 
 
+class TsQuery(SearchQuery):
+    """A tsquery as kb.words writes it; PostgreSQL's own parser would cut its words once more."""
+
+    def __init__(self, tsquery: str) -> None:
+        super().__init__(tsquery, search_type="raw")
+        self.tsquery = tsquery
+
+    def as_sql(self, *args: Any, **kwargs: Any) -> Any:
+        return "CAST(%s AS tsquery)", [self.tsquery]
+
+
 class PublicationQuerySet(models.QuerySet["Publication"]):
     def newest_first(self) -> Self:
         return self.order_by("-published_at", "-id")
@@ -45,9 +57,9 @@ class PublicationQuerySet(models.QuerySet["Publication"]):
         """Those that name the entity with this key, "type:name"."""
         return self.filter(entities__contains=[key])
 
-    def found_by(self, words: str) -> Self:
-        """Those with all these words; phrases in quotes, a minus excludes."""
-        return self.filter(search=SearchQuery(words, search_type="websearch", config="english"))
+    def found_by(self, typed: str) -> Self:
+        """Those with all these words, as kb.words reads them; none for what holds no word."""
+        return self.filter(text__words=TsQuery(words.query(typed).tsquery))
 
 
 class Publication(models.Model):
@@ -92,7 +104,6 @@ class Publication(models.Model):
     depth = models.PositiveSmallIntegerField(null=True)
     clarity = models.PositiveSmallIntegerField(null=True)
     ai_involved = models.BooleanField()
-    search = SearchVectorField()
 
     objects = models.Manager.from_queryset(PublicationQuerySet)()
     reading = PresentManager.from_queryset(PublicationQuerySet)()
@@ -111,7 +122,6 @@ class Publication(models.Model):
             GinIndex(fields=["tools"], name="kb_publication_by_tool"),
             GinIndex(fields=["entities"], name="kb_publication_by_entity"),
             GinIndex(fields=["checklists"], name="kb_publication_by_checklist"),
-            GinIndex(fields=["search"], name="kb_publication_search"),
         ]
 
     def __str__(self) -> str:
@@ -233,6 +243,9 @@ class PublishedEntity(models.Model):
 
     class Meta:
         ordering = ["type", "name"]
+        indexes = [
+            models.Index(OpClass(Lower("name"), name="text_pattern_ops"), name="kb_published_entity_by_name")
+        ]
         constraints = [
             models.UniqueConstraint(fields=["type", "slug"], name="kb_one_published_entity_per_address")
         ]
@@ -301,3 +314,114 @@ class Change(models.Model):
             "at": moment(self.at),
             "url": reverse("api:post", args=[self.slug]),
         }
+
+
+class PublishedText(models.Model):
+    """What searches look at of one publication: made by kb.words, written by kb.flow.indexing."""
+
+    readers_may_see = True
+
+    publication = models.OneToOneField(
+        Publication, primary_key=True, on_delete=models.CASCADE, related_name="text"
+    )
+    published_at = models.DateTimeField()
+    withhold_at = _withhold_at()
+    length = models.IntegerField(help_text="Words, those of heavier fields counted more often.")
+    words = SearchVectorField()
+
+    objects = models.Manager()
+    reading = PresentManager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["-published_at", "-publication"], name="kb_published_text_newest"),
+            # Without a list of what is still to be sorted in: each search would read all of it.
+            GinIndex(fields=["words"], name="kb_published_text_by_word", fastupdate=False),
+        ]
+
+    def __str__(self) -> str:
+        return f"Text of publication {self.publication_id}"
+
+
+class PublishedSpelling(models.Model):
+    """The words of one publication, as written but folded: what PublishedWord counts.
+
+    Beside the text, whose rows stay short enough to lie in the table itself.
+    """
+
+    readers_may_see = True
+
+    publication = models.OneToOneField(
+        Publication, primary_key=True, on_delete=models.CASCADE, related_name="+"
+    )
+    words = ArrayField(models.TextField())
+
+    objects = models.Manager()
+    reading = ReadingManager()
+
+    def __str__(self) -> str:
+        return f"Spelling of publication {self.publication_id}"
+
+
+class PublishedTerm(models.Model):
+    """A lexeme that at least one publication has."""
+
+    readers_may_see = True
+
+    lexeme = models.TextField(primary_key=True)
+    posts = models.IntegerField(help_text="How many publications have it.")
+
+    objects = models.Manager()
+    reading = ReadingManager()
+
+    def __str__(self) -> str:
+        return self.lexeme
+
+
+class PublishedWord(models.Model):
+    """A word as publications write it: what to suggest, and what was meant by a mistyped one."""
+
+    readers_may_see = True
+
+    word = models.TextField(primary_key=True)
+    posts = models.IntegerField(help_text="How many publications have it.")
+    near = ArrayField(models.TextField(), help_text="The word, and it without any one of its letters.")
+
+    objects = models.Manager()
+    reading = ReadingManager()
+
+    class Meta:
+        indexes = [GinIndex(fields=["near"], name="kb_published_word_near", fastupdate=False)]
+
+    def __str__(self) -> str:
+        return self.word
+
+
+class PublishedTotals(models.Model):
+    """How much there is to search: one row."""
+
+    readers_may_see = True
+
+    posts = models.IntegerField()
+    length = models.BigIntegerField(help_text="The lengths of all texts together.")
+
+    objects = models.Manager()
+    reading = ReadingManager()
+
+    def __str__(self) -> str:
+        return f"{self.posts} posts"
+
+
+class PublishedSynonym(models.Model):
+    """What else to look for: compiled from the synonyms that administrators keep."""
+
+    readers_may_see = True
+
+    lexemes = models.TextField(primary_key=True, help_text="Of the word or words that were typed.")
+    words = ArrayField(models.TextField(), help_text="What they stand for too, as somebody would type it.")
+
+    objects = models.Manager()
+    reading = ReadingManager()
+
+    def __str__(self) -> str:
+        return self.lexemes

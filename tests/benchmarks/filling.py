@@ -17,10 +17,10 @@ from django.contrib.auth.models import Group, User
 from django.db import connection, transaction
 from django.db.models import DateTimeField, Field, Model
 
-from kb import likeness
+from kb import likeness, words
 from kb.choices import Origin, Outcome, ReportKind, State, Verdict
 from kb.document import Document
-from kb.flow import flagging, publishing, queueing
+from kb.flow import flagging, indexing, publishing, queueing
 from kb.models import (
     Checklist,
     ChecklistItem,
@@ -37,6 +37,8 @@ from kb.models import (
     Post,
     PostEntity,
     Publication,
+    PublishedSpelling,
+    PublishedText,
     QueueItem,
     Receipt,
     Report,
@@ -57,7 +59,8 @@ A_RUN = 5000  # posts
 # In the order in which the rows name each other; of the rest a few rows are enough.
 REPEATED = (
     *(Post, Revision, Likeness, Checklist, ChecklistItem, PostEntity, Image, SourceRecord, Receipt, Flag),
-    *(Decision, QueueItem, Publication, Tick, Schedule, Oversight, Verification, Report, Comment, Notice),
+    *(Decision, QueueItem, Publication, PublishedText, PublishedSpelling, Tick, Schedule, Oversight),
+    *(Verification, Report, Comment, Notice),
 )
 CRITERIA = {"name": "Every note", "version": 1, "items": ["It was tried.", "The way back works."]}
 CHANGES = ("Say what is measured.", "Name the way back.", "Drop what no longer holds.")
@@ -217,8 +220,17 @@ class Rows:
         fields = publishing.compile_fields(
             revision, decision, first=decision.at, reviewed_at=decision.at, review_by=due
         )
-        yield self.new(Publication, post=post, search="", **fields)
+        publication = self.new(Publication, post=post, **fields)
+        yield publication
+        yield from self.words(publication)
         yield from self.kept(post, decision, due)
+
+    def words(self, publication: Publication) -> Iterator[Model]:
+        """What searches look at; how many have each word is counted at the end."""
+        made = words.vector(indexing.texts(publication))
+        moments = {name: getattr(publication, name) for name in ("published_at", "withhold_at")}
+        yield PublishedText(publication=publication, length=made.length, words=made.literal, **moments)
+        yield PublishedSpelling(publication=publication, words=sorted(made.words))
 
     def came(self, post: Post, revision: Revision) -> Iterator[Model]:
         """What an import leaves."""
@@ -277,11 +289,10 @@ def fill(posts: int, revisions: int) -> None:
             for model, found in batch.items():
                 copy(cursor, model, found)
             tell(f"{min(first + BATCH - 1, made):>9,} of {made:,} different posts")
-        # The search column is made by the database.
-        cursor.execute("UPDATE kb_publication SET search = to_tsvector('english', title || ' ' || summary)")
         for model in REPEATED:
             repeat(cursor, model, rows.last, range(1, posts // made), made * APART)
             tell(f"{posts // made} times {model._meta.verbose_name_plural:<30}")
+        indexing.recount()
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         switch(cursor, "ENABLE", tables)
         for model, last in rows.last.items():

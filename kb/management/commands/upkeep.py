@@ -18,6 +18,7 @@ WORDS = {
     "flagged": "flagged as overdue",
     "withheld": "withheld from readers",
     "hashed": "hashed to find duplicates",
+    "indexed": "indexed for the search of the admin",
 }
 
 
