@@ -26,6 +26,7 @@ from kb.choices import Origin, Severity, State
 from kb.document import Checklist, Document
 from kb.flow import publishing
 from kb.models import Decision, Flag, Post, Publication, Revision
+from kb.words import near
 from tests.canaries import DRAFTED, MARK, SHARED_CHECKLIST, Words, World, full
 from tests.conftest import empty_the_tables
 
@@ -457,6 +458,8 @@ def test_the_readers_role_can_select_no_canary_anywhere(seen: Seen) -> None:
     words = seen.world.words
     # Until upkeep takes it away the row is there: what was approved once, and no door shows it any more.
     withheld = {canary for canary, place in words.places.items() if place.startswith("withheld, ")}
+    # Its words too, and what is left of them without a letter, by which mistyped ones are corrected.
+    withheld = {slip for canary in withheld for slip in near(canary)}
     leaks = {
         relation: words.named(found - withheld)
         for relation, found in seen.readable.items()
