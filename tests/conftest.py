@@ -154,7 +154,7 @@ def make_groups() -> None:
         "0006_desk_rights",
         "0015_let_machines_in",
         "0016_webhooks",
-        "0016_synonym_rights",
+        "0018_synonym_rights",
     ):
         import_module(f"kb.migrations.{migration}").make(apps, None)
 

@@ -142,6 +142,8 @@ _RECOUNT = (
     """
     INSERT INTO kb_publishedtotals AS had (id, posts, length)
     SELECT 1, count(*), coalesce(sum(length), 0) FROM kb_publishedtext
+     -- With nothing to count, no row says the same as one of zeros.
+    HAVING count(*) > 0 OR EXISTS (SELECT FROM kb_publishedtotals)
     ON CONFLICT (id) DO UPDATE SET posts = EXCLUDED.posts, length = EXCLUDED.length
      WHERE (had.posts, had.length) IS DISTINCT FROM (EXCLUDED.posts, EXCLUDED.length)
     RETURNING 'totals of words'

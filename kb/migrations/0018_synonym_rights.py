@@ -30,6 +30,6 @@ def unmake(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("kb", "0016_index_words")]
+    dependencies = [("kb", "0017_index_words")]
 
     operations = [migrations.RunPython(make, unmake)]

@@ -90,7 +90,7 @@ def index(cursor, row):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("kb", "0015_let_machines_in"),
+        ("kb", "0016_webhooks"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
