@@ -65,10 +65,12 @@ def problem(
     *,
     code: str = "",
     more: Mapping[str, Any] | None = None,
+    retry: bool | None = None,
 ) -> HttpResponse:
     """Answer with a problem of RFC 9457: `code` is stable for programs, `detail` is for people.
 
-    `retry` says whether the same request may succeed later; `more` adds members such as `parameter`.
+    `retry` says whether the same request may succeed later, which the status tells unless it is given;
+    `more` adds members such as `parameter`.
     """
     body = {
         "type": "about:blank",
@@ -77,7 +79,7 @@ def problem(
         "code": code or CODES.get(status, status.name.lower()),
         "detail": sentence,
         **(more or {}),
-        "retry": status in RETRY,
+        "retry": status in RETRY if retry is None else retry,
         "request_id": _id(request),
     }
     response = HttpResponse(json.dumps(body), status=status, content_type="application/problem+json")

@@ -1,5 +1,7 @@
 """Turn the options into Django's settings. What protects kb is in config/security.py."""
 
+import tomllib
+
 from config.database import databases
 from config.logs import logging_settings
 from config.options import PROJECT, mail_settings, options
@@ -119,6 +121,7 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "kb.api.schema.with_document",
         "kb.api.schema.with_security",
+        "kb.api.schema.with_parts",
     ],
 }
 
@@ -159,6 +162,7 @@ KB_API_RATE_ADDRESS = options.KB_API_RATE_ADDRESS
 KB_API_RATE_TOKEN = options.KB_API_RATE_TOKEN
 KB_SITE_NAME = options.KB_SITE_NAME
 KB_HOOK_PRIVATE = options.KB_HOOK_PRIVATE
+KB_VERSION = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
 KB_DIGEST = options.KB_DIGEST
 KB_DIGEST_FROM = options.KB_DIGEST_FROM
 KB_BASE_URL = options.base_url()

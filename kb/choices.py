@@ -1,5 +1,6 @@
 """The closed lists of kb, each with the words that people see."""
 
+from datetime import timedelta
 from enum import StrEnum
 
 from django.db.models import TextChoices
@@ -67,6 +68,9 @@ class Truth(TextChoices):
     FRESH = "fresh", "Fresh"
     DUE = "due", "Due for verification"
     OVERDUE = "overdue", "Verification overdue"
+
+
+DUE_WITHIN = timedelta(days=14)  # before its date, what is published is due for verification
 
 
 class ReportKind(TextChoices):

@@ -51,9 +51,14 @@ ADDRESSES = (
     "/api/v1/posts/full/meta/",
     "/api/v1/posts/full/revisions/",
     "/api/v1/posts/full/revisions/1/",
+    "/api/v1/posts/full/revisions/1/diff/1/",
+    "/api/v1/posts/full/?brief=true&expand=meta",
     "/api/v1/entities/",
     "/api/v1/entities/stack/python-services/",
+    "/api/v1/entities/stack/python-services/posts/",
     "/api/v1/checklists/",
+    "/api/v1/facets/",
+    "/api/v1/status/",
     "/api/v1/changes/",
     "/api/v1/document-schema/",
     "/api/v1/schema/",
@@ -97,11 +102,18 @@ def test_a_list_joins_the_stored_cards(client: Client, make_post: MakePost, publ
     response = client.get("/api/v1/posts/")
 
     cards = f"{second.card_json},{first.card_json}"
-    assert response.content.decode() == f'{{"next":null,"previous":null,"results":[{cards}]}}'
+    count = '{"value":2,"exact":true}'
+    body = f'{{"next":null,"previous":null,"count":{count},"results":[{cards}]}}'
+    assert response.content.decode() == body
 
 
 def test_an_empty_knowledge_base_lists_nothing(client: Client) -> None:
-    assert client.get("/api/v1/posts/").content == b'{"next":null,"previous":null,"results":[]}'
+    assert client.get("/api/v1/posts/").json() == {
+        "next": None,
+        "previous": None,
+        "count": {"value": 0, "exact": True},
+        "results": [],
+    }
 
 
 def test_the_root_names_every_list(client: Client) -> None:
@@ -114,8 +126,10 @@ def test_the_root_names_every_list(client: Client) -> None:
             "checklists": "/api/v1/checklists/",
             "search": "/api/v1/search/",
             "suggest": "/api/v1/suggest/",
+            "facets": "/api/v1/facets/",
             "changes": "/api/v1/changes/",
             "export": "/api/v1/export/",
+            "status": "/api/v1/status/",
             "document_schema": "/api/v1/document-schema/",
             "schema": "/api/v1/schema/",
             "docs": "/api/v1/docs/",
@@ -182,7 +196,7 @@ def test_an_entity_counts_and_lists_published_posts_alone(
         "slug": "python-services",
         "posts": 1,
         "url": "/api/v1/entities/stack/python-services/",
-        "links": {"posts": "/api/v1/posts/?entity=stack%3Apython+services"},
+        "links": {"posts": "/api/v1/entities/stack/python-services/posts/"},
         "newest": [json.loads(full.card_json)],
     }
     assert [card["slug"] for card in client.get(entity["links"]["posts"]).json()["results"]] == ["full"]
@@ -237,7 +251,10 @@ def test_the_document_schema_is_the_documents_own(client: Client) -> None:
 
 
 # --- What is not --------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("tail", ["", "meta/", "revisions/", "revisions/1/"])
+@pytest.mark.parametrize(
+    "tail",
+    ["", "meta/", "?expand=meta,revisions,entities", "revisions/", "revisions/1/", "revisions/1/diff/1/"],
+)
 def test_a_draft_a_withdrawn_post_and_none_at_all_answer_alike(
     client: Client,
     make_post: MakePost,
@@ -358,14 +375,28 @@ def test_each_answer_is_one_query(client: Client, make_post: MakePost, publish: 
         publish(make_post(slug=f"post-{number}", **FULL))
     addresses = {
         "posts/": 1,
-        "posts/?q=text&stack=backend&quality_min=1": 1,
+        "posts/?q=text&stack=backend&quality__gte=1": 1,
+        "posts/?stack=backend&stack=x&tool__all=ruff,uvicorn&updated__gte=2020-01-01&expand=meta": 1,
+        "posts/?ordering=title&entity=stack:python services&difficulty=advanced": 1,
+        "posts/?fields=title&count=none": 1,
+        "posts/?count=exact": 1,
+        # The page, and the count in a transaction of its own with a limit of time.
+        "posts/?count=exact&limit=1&quality__gte=1": 1 if count == 1 else 5,
         "posts/post-0/": 1,
+        "posts/post-0/?fields=title&expand=meta,revisions,entities": 4,
         "posts/post-0/meta/": 1,
+        "posts/post-0/meta/?brief=true": 1,
+        "posts/post-0/revisions/1/diff/1/": 1,
         "posts/post-0/revisions/": 1,
         "posts/post-0/revisions/1/": 1,
         "entities/": 1,
+        "entities/?type=stack&q=py&ordering=-posts": 1,
         "entities/stack/python-services/": 1,
+        "entities/stack/python-services/posts/": 2,
         "checklists/": 1,
+        "facets/": 1,
+        "facets/?stack=backend": 1,
+        "status/": 1,
         "changes/": 1,
         "schema/": 0,
     }
@@ -505,11 +536,11 @@ def test_a_closed_account_reads_no_more(
 def test_a_failure_of_the_database_is_a_problem_that_passes(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*args: Any) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
         raise OperationalError("host db.internal refused user kb")
 
     monkeypatch.setattr(door, "stored", fail)
-    monkeypatch.setattr("kb.api.views.stored", fail)
+    monkeypatch.setattr("kb.api.listing.stored", fail)
 
     response = client.get("/api/v1/posts/")
 
@@ -519,10 +550,10 @@ def test_a_failure_of_the_database_is_a_problem_that_passes(
 
 
 def test_what_nobody_foresaw_is_a_problem_too(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*args: Any) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("nobody's business")
 
-    monkeypatch.setattr("kb.api.views.stored", fail)
+    monkeypatch.setattr("kb.api.listing.stored", fail)
     client.raise_request_exception = False
 
     response = client.get("/api/v1/posts/")

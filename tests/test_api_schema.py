@@ -99,11 +99,16 @@ def test_the_list_of_posts_tells_its_parameters(schema: dict[str, Any]) -> None:
     operation = schema["paths"]["/api/v1/posts/"]["get"]
     parameters = {each["name"]: each["schema"] for each in operation["parameters"] if each["in"] == "query"}
 
-    assert len(parameters) == 21
+    assert len(parameters) == 35
     assert parameters["limit"] == {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
-    assert parameters["difficulty"] == {"type": "string", "enum": ["beginner", "intermediate", "advanced"]}
+    words = {"type": "string", "enum": ["beginner", "intermediate", "advanced"]}
+    assert parameters["difficulty"] == {"type": "array", "items": words, "maxItems": 20}
+    assert parameters["ordering"]["enum"] == [
+        *("-published_at", "published_at", "-reviewed_at", "-quality", "title")
+    ]
     assert parameters["ai_involved"] == {"type": "boolean"}
-    assert parameters["topic"] == {"type": "string", "minLength": 1, "maxLength": 500}
+    assert parameters["topic"]["items"] == {"type": "string", "minLength": 1, "maxLength": 500}
+    assert parameters["q"] == {"type": "string", "minLength": 1, "maxLength": 200}
 
 
 @DATABASE
@@ -119,6 +124,11 @@ def test_the_list_of_posts_tells_its_parameters(schema: dict[str, Any]) -> None:
         ("/api/v1/posts/{slug}/revisions/", "full/revisions/"),
         ("/api/v1/posts/{slug}/revisions/{number}/", "full/revisions/1/"),
         ("/api/v1/posts/{slug}/revisions/{number}/", "bare/revisions/1/"),
+        ("/api/v1/posts/{slug}/revisions/{number}/diff/{to}/", "full/revisions/1/diff/1/"),
+        ("/api/v1/posts/", "?count=none"),
+        ("/api/v1/facets/", ""),
+        ("/api/v1/facets/", "?tool=ruff&kind=tool"),
+        ("/api/v1/status/", ""),
         ("/api/v1/posts/{slug}/", "none/"),
         ("/api/v1/posts/", "?topik=1"),
         ("/api/v1/entities/", ""),
@@ -153,6 +163,10 @@ def test_an_entity_and_a_checklist_are_what_the_description_promises(
     entity = client.get("/api/v1/entities/stack/python-services/")
     assert faults(schema, "/api/v1/entities/{type}/{slug}/", entity) == []
     assert faults(schema, "/api/v1/checklists/{key}/", client.get(checklist["url"])) == []
+    posts = client.get("/api/v1/entities/stack/python-services/posts/")
+    assert faults(schema, "/api/v1/entities/{type}/{slug}/posts/", posts) == []
+    posts = client.get(checklist["links"]["posts"])
+    assert faults(schema, "/api/v1/checklists/{key}/posts/", posts) == []
 
 
 @DATABASE
@@ -160,11 +174,29 @@ def test_a_promise_that_is_not_kept_is_found(
     client: Client, make_post: MakePost, publish: Publish, schema: dict[str, Any]
 ) -> None:
     publish(make_post(slug="full", **FULL))
-    response = client.get("/api/v1/posts/full/")
+    response = client.get("/api/v1/entities/stack/python-services/")
     body = response.json()
-    response.json = lambda: {**body, "extra": 1, "title": None, "scores": {**body["scores"], "depth": 101}}
+    response.json = lambda: {**body, "extra": 1, "name": None, "links": {"posts": 7}}
 
-    assert len(faults(schema, "/api/v1/posts/{slug}/", response)) == 3
+    assert len(faults(schema, "/api/v1/entities/{type}/{slug}/", response)) == 3
+
+
+@DATABASE
+def test_a_part_of_a_post_is_promised_too_and_nothing_beside_it(
+    client: Client, make_post: MakePost, publish: Publish, schema: dict[str, Any]
+) -> None:
+    publish(make_post(slug="full", **FULL))
+    parts = {
+        "/api/v1/posts/{slug}/": "full/?fields=title&expand=meta,revisions,entities",
+        "/api/v1/posts/{slug}/meta/": "full/meta/?brief=true",
+        "/api/v1/posts/": "?omit=slug&expand=meta",
+    }
+    for path, tail in parts.items():
+        assert faults(schema, path, client.get("/api/v1/posts/" + tail)) == []
+
+    response = client.get("/api/v1/posts/full/?fields=title")
+    response.json = lambda: {"title": None}
+    assert len(faults(schema, "/api/v1/posts/{slug}/", response)) == 1
 
 
 @DATABASE

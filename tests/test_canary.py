@@ -78,6 +78,9 @@ def addresses(world: World) -> dict[str, list[str]]:
         (): [()],
         ("slug",): [(slug,) for slug in slugs],
         ("slug", "number"): [(slug, number) for number in "1234" for slug in slugs],
+        ("slug", "number", "to"): [
+            (slug, *pair) for pair in (("1", "1"), ("1", "2"), ("2", "1")) for slug in slugs
+        ],
         ("type", "slug"): [
             *((e.type, publishing.entity_slug(e.name)) for e in entities),
             ("stack", "nothing"),
@@ -147,10 +150,17 @@ def searches(world: World) -> list[Ask]:
             "checklist": publishing.checklist_key(checklist),
             "code_language": document.code_language,
         }
+        values |= {f"{name}__all": values[name].replace(",", "\\,") for name in ("stack", "tool", "entity")}
         found += [("/api/v1/posts/", {name: value}) for name, value in values.items()]
         found.append(("/api/v1/entities/", {"type": entity.type}))
-    values = {"tool": "uvicorn", "difficulty": "advanced", "ai_involved": "true"}
-    bounds = {name: "99" if "_max" in name else "12" for name in PostFilters.base_filters if "_m" in name}
+    values = {"tool": "uvicorn", "difficulty": "advanced", "ai_involved": "true", "freshness": "overdue"}
+    bounds = {
+        name: ("2999-01-01" if "__lte" in name else "2020-01-01")
+        if name.startswith(("reviewed", "updated"))
+        else ("99" if "__lte" in name else "12")
+        for name in PostFilters.base_filters
+        if name.endswith(("__gte", "__lte"))
+    }
     found += [("/api/v1/posts/", {name: value}) for name, value in (values | bounds).items()]
     return [Ask("GET", f"{path}?{urlencode(query)}") for path, query in found]
 
@@ -177,18 +187,18 @@ def places(world: World) -> Iterator[tuple[str, dict[str, Any]]]:
         for moment in (drafted, drafted + 10**9, 0):
             yield "/", {"before": f"{moment}-{pk}"}
             for backwards in (0, 1):
-                yield "/api/v1/posts/", {"cursor": cursor(backwards, moment, pk), "limit": 2}
+                yield "/api/v1/posts/", {"cursor": cursor(backwards, "", moment, pk), "limit": 2}
     for story in world.stories[:4]:
         entity, checklist = story.last.entities[0], story.last.checklists[0]
         yield "/entities/", {"after": publishing.entity_key(entity)}
         for backwards in (0, 1):
             yield (
                 "/api/v1/entities/",
-                {"cursor": cursor(backwards, entity.type, entity.name, 10**6), "limit": 1},
+                {"cursor": cursor(backwards, "", entity.type, entity.name, 10**6), "limit": 1},
             )
-            place = cursor(backwards, checklist.title, publishing.checklist_key(checklist))
+            place = cursor(backwards, "", checklist.title, publishing.checklist_key(checklist))
             yield "/api/v1/checklists/", {"cursor": place, "limit": 1}
-            yield f"/api/v1/posts/{story.slug}/revisions/", {"cursor": cursor(backwards, 2)}
+            yield f"/api/v1/posts/{story.slug}/revisions/", {"cursor": cursor(backwards, "", 2)}
     for since in (0, 1, 10, next_pk(Decision), 10**9):
         yield "/api/v1/changes/", {"since": since, "limit": 3}
 
@@ -437,7 +447,7 @@ def test_a_draft_answers_as_a_post_that_never_was(seen: Seen, visit: Visit) -> N
         str(ask) for ask, answer, other, slug in pairs if elsewhere(answer, slug) != elsewhere(other, NOBODY)
     ]
 
-    assert len({ask.path for ask, *_ in pairs}) == 10 * sum(story.is_hidden for story in seen.world.stories)
+    assert len({ask.path for ask, *_ in pairs}) == 14 * sum(story.is_hidden for story in seen.world.stories)
     assert differing == []
 
 

@@ -7,7 +7,6 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
 from django.contrib.auth.decorators import permission_required
-from django.contrib.postgres.expressions import ArraySubquery
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -24,6 +23,7 @@ from kb.admin.history import render as render_page
 from kb.admin.records import AboutRevisionAdmin
 from kb.admin.site import ListAdmin
 from kb.article import article
+from kb.choices import FacetKind
 from kb.errors import InvalidDocument, Refused
 from kb.flow import publishing, queueing, verifying
 from kb.models import (
@@ -31,7 +31,8 @@ from kb.models import (
     Flag,
     Post,
     Publication,
-    PublishedEntity,
+    PublishedFacet,
+    PublishedTag,
     Report,
     Verification,
     VerificationPolicy,
@@ -213,8 +214,9 @@ def touched(policy: VerificationPolicy) -> QuerySet[Publication]:
     """Publications that the policy is about; where one has a longer topic of its own, that one counts."""
     if policy.topic:
         return Publication.objects.filter(topic__istartswith=policy.topic)
-    keys = PublishedEntity.objects.filter(type=policy.entity_type).values("key")
-    return Publication.objects.filter(entities__overlap=ArraySubquery(keys))
+    named = PublishedFacet.objects.filter(kind=FacetKind.ENTITY, value__startswith=f"{policy.entity_type}:")
+    tags = PublishedTag.objects.filter(facet__in=named)
+    return Publication.objects.filter(pk__in=tags.values("publication_id"))
 
 
 def counted(policy: VerificationPolicy) -> str:

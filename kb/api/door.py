@@ -8,13 +8,13 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import SimpleNamespace
 from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified, QueryDict
 from django.utils.cache import patch_vary_headers
 from django.utils.http import http_date, parse_etags
 from rest_framework import exceptions
@@ -59,12 +59,9 @@ class ReadView(APIView):
 
     def values(self) -> dict[str, Any]:
         """The parameters of this request; raises BadParameters."""
-        if not self.request.META["QUERY_STRING"] and self.parameters is parameters.NoParameters:
-            return {}
-        return parameters.read(self.request.GET, self.form())
-
-    def form(self) -> forms.BaseForm:
-        return self.parameters(self.request.GET)
+        if not self.request.META["QUERY_STRING"]:
+            return dict(unsaid(self.parameters))
+        return parameters.read(self.request.GET, self.parameters(self.request.GET))
 
     def options(self, request, *args, **kwargs):
         return HttpResponse(status=204, headers={"Allow": problems.ALLOW, "Cache-Control": "no-store"})
@@ -80,6 +77,13 @@ class ReadView(APIView):
             response.headers.setdefault("Content-Length", str(len(response.content)))
             response.content = b""
         return response
+
+
+@cache
+def unsaid(form: type[forms.BaseForm]) -> dict[str, Any]:
+    """The values of a form that nobody filled in."""
+    nothing = QueryDict()
+    return parameters.read(nothing, form(nothing))
 
 
 @lru_cache(maxsize=1000)
@@ -118,9 +122,11 @@ def stored(
     content_type: str = "application/json",
 ) -> HttpResponse:
     """Send this body, or 304 to a reader who has it. Without an `etag` the body's own hash is one."""
-    tag = f'"{etag or hashlib.sha256(body).hexdigest()}"'
-    has_it = _matches(request.headers.get("If-None-Match", ""), tag)
-    response = HttpResponseNotModified() if has_it else HttpResponse(body, content_type=content_type)
+    etag = etag or hashlib.sha256(body).hexdigest()
+    tag = f'"{etag}"'
+    response = (
+        HttpResponseNotModified() if has(request, etag) else HttpResponse(body, content_type=content_type)
+    )
     response.headers["ETag"] = tag
     response.headers["Cache-Control"] = settings.KB_API_CACHE_CONTROL
     if at:
@@ -129,7 +135,9 @@ def stored(
     return response
 
 
-def _matches(header: str, tag: str) -> bool:
+def has(request: HttpRequest, etag: str) -> bool:
+    """Whether the reader has the answer with this ETag."""
+    header, tag = request.headers.get("If-None-Match", ""), f'"{etag}"'
     return header.strip() == "*" or tag in [held.removeprefix("W/") for held in parse_etags(header)]
 
 

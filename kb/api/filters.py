@@ -1,41 +1,73 @@
-"""Turn the parameters of a list into the rows that it shows."""
+"""Turn the parameters of a list into what it holds and in which order."""
 
 import re
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
 
 from django import forms
 from django_filters import FilterSet
 from django_filters.filters import Filter
 
-from kb.api.pagination import LAST_ID, CursorField, Keyset, LimitField
-from kb.api.parameters import Choice, Text, Truth, WholeNumber
-from kb.choices import Difficulty
-from kb.models.publication import Publication, PublicationQuerySet
+from kb.api import shapes
+from kb.api.pagination import LimitField, Paged
+from kb.api.parameters import All, Choice, Moment, Several, Text, Truth, WholeNumber
+from kb.api.selecting import selection
+from kb.choices import DUE_WITHIN, Difficulty, FacetKind
+from kb.choices import Truth as State
+from kb.models.publication import Publication
+from kb.reading.keyset import LAST_ID, Keyset
+from kb.reading.listing import ORDERS, Bound, Facet, Wanted
 
-NEWEST_FIRST = Keyset({"published_at": datetime, "id": int}, descending=True)
 BY_TYPE_AND_NAME = Keyset({"type": str, "name": str, "id": int})
+BY_POSTS = Keyset({"posts": int, "id": int}, descending=True)
 BY_TITLE = Keyset({"title": str, "key": str})
 LATEST_FIRST = Keyset({"number": int}, descending=True)
+FACETS = [kind.value for kind in FacetKind if kind != FacetKind.ALL]
 
 
-class PostPage(forms.Form):
-    cursor = CursorField(NEWEST_FIRST)
-    limit = LimitField()
+class PostPage(selection(shapes.Card, expand=("meta",)), Paged):
+    ordering = Choice(words=list(ORDERS), label="In which order, -published_at unless told.")
+    count = Choice(
+        words=["estimate", "exact", "none"],
+        label="How many there are in all: an estimate unless told, counted one by one, or not told at all.",
+    )
+
+    def order(self) -> Keyset:
+        return ORDERS[self.cleaned_data.get("ordering") or "-published_at"]
 
 
-class EntityPage(forms.Form):
-    cursor = CursorField(BY_TYPE_AND_NAME)
-    limit = LimitField()
-    type = Text(max_length=60, label="Only entities of this type.", help_text="a type such as stack or area")
+class EntityPage(selection(shapes.Entity), Paged):
+    type = Several(
+        Text(max_length=60, label="Only entities of this type.", help_text="a type such as stack or area")
+    )
+    q = Text(max_length=200, label="Only entities whose name begins so, in upper or lower case.")
+    ordering = Choice(
+        words=["name", "-posts"], label="By type and name unless told, or those that most posts name first."
+    )
+
+    def order(self) -> Keyset:
+        return BY_POSTS if self.cleaned_data.get("ordering") == "-posts" else BY_TYPE_AND_NAME
 
 
-class ChecklistPage(forms.Form):
-    cursor = CursorField(BY_TITLE)
-    limit = LimitField()
+class ChecklistPage(selection(shapes.Checklist), Paged):
+    keyset = BY_TITLE
 
 
-class RevisionPage(forms.Form):
-    cursor = CursorField(LATEST_FIRST)
+class RevisionPage(selection(shapes.Revision), Paged):
+    keyset = LATEST_FIRST
+
+
+class PostSelection(selection(shapes.Post, expand=("meta", "revisions", "entities"))):
+    """What is shown of one post."""
+
+
+MetaSelection = selection(shapes.Meta)
+
+
+class FacetPage(forms.Form):
+    kind = Several(Choice(words=FACETS, label="Only facets of this kind."))
     limit = LimitField()
 
 
@@ -80,89 +112,179 @@ class ChecklistKey(Text):
         return text
 
 
-class TextFilter(Filter):
-    field_class = Text
+# --- Filters ------------------------------------------------------------------------------------------------
+@dataclass
+class Asked:
+    """What filters gather."""
+
+    facets: list[tuple[Facet, ...]] = field(default_factory=list)
+    bounds: list[Bound] = field(default_factory=list)
+    words: str = ""
 
 
-class NumberFilter(Filter):
-    field_class = WholeNumber
+class PostFilter(Filter):
+    """One parameter: its field, and what it adds to what is asked for. Nothing of it reaches the ORM."""
+
+    def __init__(self, parameter: forms.Field) -> None:
+        super().__init__(label=parameter.label)
+        self._field = parameter
+
+    @property
+    def field(self) -> forms.Field:
+        return self._field
+
+    def add(self, asked: Asked, value: Any) -> None:
+        raise NotImplementedError
 
 
-class ChoiceFilter(Filter):
-    field_class = Choice
+class AnyFacet(PostFilter):
+    """Posts that have at least one of these values."""
+
+    def __init__(self, kind: FacetKind, one: forms.Field) -> None:
+        super().__init__(Several(one))
+        self.kind = kind
+
+    def add(self, asked, value) -> None:
+        asked.facets.append(tuple((self.kind.value, each) for each in value))
 
 
-class TruthFilter(Filter):
-    field_class = Truth
+class AllFacets(PostFilter):
+    """Posts that have every one of these values."""
+
+    def __init__(self, kind: FacetKind, one: forms.Field) -> None:
+        super().__init__(All(one))
+        self.kind = kind
+
+    def add(self, asked, value) -> None:
+        asked.facets += [((self.kind.value, each),) for each in value]
 
 
-class MemberFilter(TextFilter):
-    """Rows whose array holds the value."""
+class TruthFacet(PostFilter):
+    def __init__(self, kind: FacetKind, label: str) -> None:
+        super().__init__(Truth(label=label))
+        self.kind = kind
 
-    def filter(self, qs, value):
-        return qs.filter(**{f"{self.field_name}__contains": [value]}) if value else qs
-
-
-class EntityFilter(Filter):
-    field_class = EntityKey
-
-    def filter(self, qs, value):
-        return qs.about(value) if value else qs
+    def add(self, asked, value) -> None:
+        asked.facets.append(((self.kind.value, "true" if value else "false"),))
 
 
-class ChecklistFilter(MemberFilter):
-    field_class = ChecklistKey
+class NumberBound(PostFilter):
+    def __init__(self, column: str, sign: str, most: int, label: str) -> None:
+        super().__init__(WholeNumber(most=most, label=label))
+        self.column, self.sign = column, sign
+
+    def add(self, asked, value) -> None:
+        asked.bounds.append(Bound(self.column, self.sign, value))
 
 
-class WordsFilter(TextFilter):
-    def filter(self, qs, value):
-        return qs.found_by(value) if value else qs
+class MomentBound(PostFilter):
+    def __init__(self, column: str, sign: str, label: str) -> None:
+        super().__init__(Moment(upto=sign == "<=", label=label))
+        self.column, self.sign = column, sign
+
+    def add(self, asked, value) -> None:
+        moment, left_out = value
+        asked.bounds.append(Bound(self.column, "<" if left_out else self.sign, moment))
 
 
-def _least(name: str, most: int, what: str) -> NumberFilter:
-    return NumberFilter(name, "gte", most=most, label=f"{what} of at least this.")
+class StateFilter(PostFilter):
+    """By the date until which somebody vouches for a post, and the clock."""
+
+    def __init__(self) -> None:
+        label = "Only posts that are vouched for, due for verification, or overdue."
+        super().__init__(Choice(words=[state.value for state in State], label=label))
+
+    def add(self, asked, value) -> None:
+        now = datetime.now(UTC)
+        if value != State.OVERDUE:
+            asked.bounds.append(Bound("review_by", ">", now if value == State.DUE else now + DUE_WITHIN))
+        if value != State.FRESH:
+            asked.bounds.append(Bound("review_by", "<=", now + DUE_WITHIN if value == State.DUE else now))
 
 
-def _most(name: str, most: int, what: str) -> NumberFilter:
-    return NumberFilter(name, "lte", most=most, label=f"{what} of at most this.")
+class WordsFilter(PostFilter):
+    def __init__(self) -> None:
+        label = "Only posts with all these words; a phrase in quotes, a minus before a word excludes it, OR."
+        super().__init__(Text(max_length=200, label=label))
+
+    def add(self, asked, value) -> None:
+        asked.words = value
+
+
+def _texts(label: str) -> Text:
+    return Text(max_length=500, label=label)
+
+
+def _least(column: str, most: int, what: str) -> NumberBound:
+    return NumberBound(column, ">=", most, f"{what} of at least this.")
+
+
+def _most(column: str, most: int, what: str) -> NumberBound:
+    return NumberBound(column, "<=", most, f"{what} of at most this.")
 
 
 class PostFilters(FilterSet):
     """All that is named has to hold. Words are compared exactly, upper and lower case included."""
 
-    q = WordsFilter(
-        max_length=200,
-        label="Only posts with all these words; a phrase in quotes, a minus before a word excludes it, OR.",
+    q = WordsFilter()
+    topic = AnyFacet(FacetKind.TOPIC, _texts("Only posts on one of these topics."))
+    stack = AnyFacet(FacetKind.STACK, _texts("Only posts with one of these in their stack."))
+    stack__all = AllFacets(FacetKind.STACK, _texts("Only posts with all of these in their stack."))
+    tool = AnyFacet(FacetKind.TOOL, _texts("Only posts that need one of these tools."))
+    tool__all = AllFacets(FacetKind.TOOL, _texts("Only posts that need all of these tools."))
+    entity = AnyFacet(FacetKind.ENTITY, EntityKey(label="Only posts about one of these entities."))
+    entity__all = AllFacets(FacetKind.ENTITY, EntityKey(label="Only posts about all of these entities."))
+    checklist = AnyFacet(
+        FacetKind.CHECKLIST, ChecklistKey(label="Only posts that carry one of these checklists.")
     )
-    topic = TextFilter(max_length=500, label="Only posts on this topic.")
-    stack = MemberFilter("stack", max_length=500, label="Only posts with this in their stack.")
-    tool = MemberFilter("tools", max_length=500, label="Only posts that need this tool.")
-    entity = EntityFilter(label="Only posts about this entity.")
-    checklist = ChecklistFilter("checklists", label="Only posts that carry this checklist.")
-    difficulty = ChoiceFilter(
-        words=[level.value for level in Difficulty], label="Only posts of this difficulty."
+    difficulty = AnyFacet(
+        FacetKind.DIFFICULTY,
+        Choice(words=[level.value for level in Difficulty], label="Only posts of one of these difficulties."),
     )
-    code_language = TextFilter(max_length=60, label="Only posts with code in this language.")
-    ai_involved = TruthFilter(label="Only posts in which a machine had a hand, or only the others.")
-    reading_time_min = _least("reading_time", 10_000, "Minutes to read")
-    reading_time_max = _most("reading_time", 10_000, "Minutes to read")
-    quality_min = _least("quality", 100, "A quality score")
-    quality_max = _most("quality", 100, "A quality score")
-    freshness_min = _least("freshness", 100, "A freshness score")
-    freshness_max = _most("freshness", 100, "A freshness score")
-    depth_min = _least("depth", 100, "A depth score")
-    depth_max = _most("depth", 100, "A depth score")
-    clarity_min = _least("clarity", 100, "A clarity score")
-    clarity_max = _most("clarity", 100, "A clarity score")
+    code_language = AnyFacet(
+        FacetKind.CODE_LANGUAGE, Text(max_length=60, label="Only posts with code in one of these languages.")
+    )
+    ai_involved = TruthFacet(
+        FacetKind.AI_INVOLVED, "Only posts in which a machine had a hand, or only the others."
+    )
+    freshness = StateFilter()
+    quality__gte = _least("quality", 100, "A quality score")
+    quality__lte = _most("quality", 100, "A quality score")
+    freshness__gte = _least("freshness", 100, "A freshness score")
+    freshness__lte = _most("freshness", 100, "A freshness score")
+    depth__gte = _least("depth", 100, "A depth score")
+    depth__lte = _most("depth", 100, "A depth score")
+    clarity__gte = _least("clarity", 100, "A clarity score")
+    clarity__lte = _most("clarity", 100, "A clarity score")
+    reading_time__gte = _least("reading_time", 10_000, "Minutes to read")
+    reading_time__lte = _most("reading_time", 10_000, "Minutes to read")
+    reviewed__gte = MomentBound("reviewed_at", ">=", "Last vouched for then or later.")
+    reviewed__lte = MomentBound("reviewed_at", "<=", "Last vouched for then or earlier.")
+    updated__gte = MomentBound("published_at", ">=", "Approved as it is then or later.")
+    updated__lte = MomentBound("published_at", "<=", "Approved as it is then or earlier.")
 
     class Meta:
         form = PostPage
 
-    def filter_queryset(self, queryset: PublicationQuerySet) -> PublicationQuerySet:
-        for name, one in self.filters.items():
-            queryset = one.filter(queryset, self.form.cleaned_data[name])
-        return queryset
+
+class FacetFilters(PostFilters):
+    class Meta:
+        form = FacetPage
 
 
-# The same form for the documentation.
-PostParameters = PostFilters(queryset=Publication.reading.none()).get_form_class()
+def form_of(filters: type[FilterSet]) -> type[forms.Form]:
+    """The same form for the documentation."""
+    return filters(queryset=Publication.reading.none()).get_form_class()
+
+
+PostParameters = form_of(PostFilters)
+FacetParameters = form_of(FacetFilters)
+
+
+def wanted(values: Mapping[str, Any], *more: Facet) -> Wanted:
+    """What checked values ask for, of what has these facets."""
+    asked = Asked([(facet,) for facet in more])
+    for name, one in PostFilters.base_filters.items():
+        if (value := values.get(name)) not in (None, "", ()):
+            one.add(asked, value)
+    return Wanted(tuple(asked.facets), tuple(asked.bounds), asked.words)

@@ -9,8 +9,8 @@ from kb.api.door import ReadView, as_bytes, stored
 from kb.api.parameters import Text, Truth, WholeNumber
 from kb.api.problems import BadParameters, Fault
 from kb.api.schema import describe
-from kb.models.publication import Publication
 from kb.reading import suggesting
+from kb.reading.listing import restriction
 from kb.reading.search import LIMIT, LONGEST, Answer, BadCursor, Hit, search
 
 MOST = 100  # of one page
@@ -51,16 +51,11 @@ class SearchFilters(filters.PostFilters):
         form = SearchPage
 
 
-# The same form for the documentation.
-SearchParameters = SearchFilters(queryset=Publication.reading.none()).get_form_class()
+SearchParameters = filters.form_of(SearchFilters)
 
 
 class Search(ReadView):
     parameters = SearchParameters
-
-    def form(self):
-        self.filters = SearchFilters(self.request.GET, queryset=Publication.reading.all())
-        return self.filters.form
 
     @describe(
         "search",
@@ -73,18 +68,18 @@ class Search(ReadView):
     )
     def get(self, request):
         values = self.values()
-        is_filtered = any(values[name] not in (None, "", []) for name in self.filters.filters)
+        asked = filters.wanted({name: value for name, value in values.items() if name != "q"})
         try:
             answer = search(
                 values["q"],
-                within=self.filters.qs if is_filtered else None,
+                within=restriction(asked),
                 limit=values["limit"],
                 cursor=values["cursor"],
                 is_begun=bool(values["begun"]),
                 with_facets=values["facets"] is not False,
             )
         except BadCursor:
-            expected = str(self.filters.form.fields["cursor"].help_text)
+            expected = str(self.parameters.base_fields["cursor"].help_text)
             raise BadParameters([Fault("cursor", "invalid", repr(values["cursor"]), expected)]) from None
         return stored(request, _page(request, answer))
 

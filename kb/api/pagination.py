@@ -1,106 +1,36 @@
-"""Turn an ordered set of rows into pages by keyset: each page starts after the values of the last row.
+"""Turn an ordered set of rows into pages by keyset, and a page into JSON with its neighbours' addresses."""
 
-Unlike an offset, a page costs the same at any depth, and a row that is published meanwhile shifts nothing.
-A cursor holds nothing but values that its reader has seen; a made-up one gives a place in the list, no more.
-"""
-
-import base64
-import binascii
+import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlencode
 
 from django import forms
 from django.db.models import Func, QuerySet, TextField, Value
 from django.db.models.lookups import GreaterThan, LessThan
+from django.http import QueryDict
 
 from kb.api.parameters import WholeNumber
+from kb.reading.keyset import Cursor, Keyset, Page, cut
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 LONGEST_CURSOR = 4000
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
-LAST_MOMENT = (datetime(9999, 12, 31, tzinfo=UTC) - EPOCH) // MICROSECOND
-LAST_ID = 2**63 - 1
-
-
-@dataclass(frozen=True)
-class Keyset:
-    """The columns that order a list, all in one direction, the last of them unique with those before it."""
-
-    columns: Mapping[str, type]  # name to datetime, int or str
-    descending: bool = False
-
-    def ordering(self, backwards: bool = False) -> list[str]:
-        sign = "-" if self.descending != backwards else ""
-        return [sign + name for name in self.columns]
-
-
-@dataclass(frozen=True)
-class Cursor:
-    """A place in a list: right after the row with these values, or right before it."""
-
-    values: tuple[Any, ...]
-    backwards: bool = False
-
-    def __str__(self) -> str:
-        plain = [
-            (value - EPOCH) // MICROSECOND if isinstance(value, datetime) else value for value in self.values
-        ]
-        text = json.dumps([int(self.backwards), *plain], ensure_ascii=False, separators=(",", ":"))
-        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-    @classmethod
-    def read(cls, text: str, keyset: Keyset) -> "Cursor":
-        """Raise ValueError for what no list of this keyset gave out."""
-        padded = text + "=" * (-len(text) % 4)
-        try:
-            parts = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        except (binascii.Error, RecursionError) as error:
-            raise ValueError("not a cursor") from error
-        if not isinstance(parts, list) or len(parts) != 1 + len(keyset.columns):
-            raise ValueError("not a cursor of this list")
-        if type(parts[0]) is not int or parts[0] not in (0, 1):
-            raise ValueError("no direction")
-        kinds = keyset.columns.values()
-        values = tuple(_value(part, kind) for part, kind in zip(parts[1:], kinds, strict=True))
-        return cls(values, backwards=bool(parts[0]))
-
-
-def _value(part: Any, kind: type) -> Any:
-    if kind is str:
-        if not isinstance(part, str) or "\x00" in part:
-            raise ValueError("not text")
-        part.encode()  # UnicodeEncodeError is a ValueError: no lone surrogates
-        return part
-    most = LAST_MOMENT if kind is datetime else LAST_ID
-    if type(part) is not int or not 0 <= part <= most:
-        raise ValueError("not a number in range")
-    return EPOCH + part * MICROSECOND if kind is datetime else part
+# They say where a page begins and what is shown of its rows, not which rows the list has in which order.
+NO_SCOPE = {"cursor", "limit", "count", "fields", "omit", "brief", "expand"}
 
 
 class CursorField(forms.CharField):
-    def __init__(self, keyset: Keyset) -> None:
-        self.keyset = keyset
+    """The text of a cursor, which a Paged form reads once it knows what list it is of."""
+
+    def __init__(self) -> None:
         super().__init__(
             required=False,
             max_length=LONGEST_CURSOR,
             label="Where to go on: part of the addresses in `next` and `previous`.",
-            help_text="the value in `next` or `previous` of an earlier answer, unchanged",
+            help_text="the value in `next` or `previous` of an earlier answer, unchanged, with the same "
+            "filters and ordering",
         )
-
-    def clean(self, value: str) -> Cursor | None:
-        text = super().clean(value)
-        if not text:
-            return None
-        try:
-            return Cursor.read(text, self.keyset)
-        except ValueError:
-            raise forms.ValidationError("not a cursor") from None
 
 
 class LimitField(WholeNumber):
@@ -112,6 +42,35 @@ class LimitField(WholeNumber):
         return super().clean(value) or DEFAULT_LIMIT
 
 
+class Paged(forms.Form):
+    """A list in pages. A subclass gives the keyset of its order."""
+
+    keyset: Keyset
+    cursor = CursorField()
+    limit = LimitField()
+
+    def order(self) -> Keyset:
+        return self.keyset
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean()
+        values["scope"] = scope(self.data)
+        text, values["cursor"] = values.get("cursor"), None
+        # What is wrong elsewhere is told first: a cursor belongs to filters and an order that make sense.
+        if text and not self.errors:
+            try:
+                values["cursor"] = Cursor.read(text, self.order(), values["scope"])
+            except ValueError:
+                self.add_error("cursor", "not a cursor of this list")
+        return values
+
+
+def scope(query: QueryDict) -> str:
+    """A short hash of what decides which rows a list has and in which order; "" where nothing does."""
+    said = sorted((name, value) for name in query if name not in NO_SCOPE for value in query.getlist(name))
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:8] if said else ""
+
+
 class _Row(Func):
     """ROW(a, b): PostgreSQL compares rows column by column and takes an index for it."""
 
@@ -119,15 +78,14 @@ class _Row(Func):
     output_field = TextField()
 
 
-@dataclass(frozen=True)
-class Page:
-    rows: list[tuple[Any, ...]]  # without the keyset's own columns
-    next: Cursor | None
-    previous: Cursor | None
-
-
 def page(
-    rows: QuerySet, keyset: Keyset, columns: tuple[str, ...], *, cursor: Cursor | None, limit: int
+    rows: QuerySet,
+    keyset: Keyset,
+    columns: tuple[str, ...],
+    *,
+    cursor: Cursor | None,
+    limit: int,
+    scope: str = "",
 ) -> Page:
     """Fetch one page in one query."""
     backwards = cursor is not None and cursor.backwards
@@ -137,24 +95,21 @@ def page(
     found = list(
         rows.order_by(*keyset.ordering(backwards)).values_list(*keyset.columns, *columns)[: limit + 1]
     )
-    has_more = len(found) > limit
-    found = found[:limit]
-    if backwards:
-        found.reverse()
-    width = len(keyset.columns)
-    after = Cursor(found[-1][:width]) if found and (has_more or backwards) else None
-    before = (
-        Cursor(found[0][:width], backwards=True) if found and (has_more if backwards else cursor) else None
-    )
-    return Page([row[width:] for row in found], next=after, previous=before)
+    return cut(found, keyset, limit, cursor, scope)
 
 
-def envelope(path: str, query: Mapping[str, str], found: Page, results: list[bytes]) -> bytes:
-    """Join stored JSON into {"next", "previous", "results"} without reading it."""
-    links = [_link(path, query, found.next), _link(path, query, found.previous)]
-    head = b'{"next":%s,"previous":%s,"results":[' % tuple(json.dumps(link).encode() for link in links)
-    return head + b",".join(results) + b"]}"
+def envelope(path: str, query: QueryDict, found: Page, results: Sequence[bytes], **more: Any) -> bytes:
+    """Join stored JSON into {"next", "previous", "results"} unread; `more` comes before results."""
+    links = tuple(json.dumps(_link(path, query, cursor)).encode() for cursor in (found.next, found.previous))
+    head = b'{"next":%s,"previous":%s,' % links
+    for name, value in more.items():
+        head += b'"%s":%s,' % (name.encode(), json.dumps(value, separators=(",", ":")).encode())
+    return head + b'"results":[' + b",".join(results) + b"]}"
 
 
-def _link(path: str, query: Mapping[str, str], cursor: Cursor | None) -> str | None:
-    return None if cursor is None else f"{path}?{urlencode({**query, 'cursor': str(cursor)})}"
+def _link(path: str, query: QueryDict, cursor: Cursor | None) -> str | None:
+    if cursor is None:
+        return None
+    there = query.copy()
+    there["cursor"] = str(cursor)
+    return f"{path}?{there.urlencode()}"

@@ -6,6 +6,8 @@ expected of its value. Names that are not in the form are refused: a misspelt fi
 
 import difflib
 import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -14,6 +16,7 @@ from django.http import QueryDict
 from kb.api.problems import BadParameters, Fault
 
 SHORT = 60
+MOST_VALUES = 20  # of one parameter
 
 
 class NoParameters(forms.Form):
@@ -52,6 +55,13 @@ class Choice(forms.ChoiceField):
         choices = [(word, word) for word in words]
         super().__init__(**{"choices": choices, "required": False, **kwargs})
 
+    def validate(self, value: str) -> None:
+        try:
+            super().validate(value)
+        except forms.ValidationError:
+            near = nearest(value, [word for word, _ in self.choices])
+            raise forms.ValidationError("another word", params={"nearest": near}) from None
+
 
 class Truth(forms.Field):
     """true or false."""
@@ -67,15 +77,105 @@ class Truth(forms.Field):
         return value == "true"
 
 
+class Moment(forms.CharField):
+    """A moment of RFC 3339, or a day: a range takes that from its beginning or, `upto`, to its end.
+
+    Gives the moment and whether a range to it leaves it out, as the end of a day is the begin of the next.
+    """
+
+    def __init__(self, *, upto: bool = False, **kwargs) -> None:
+        self.upto = upto
+        expected = "a day such as 2026-11-23 (UTC), or a moment such as 2026-11-23T12:00:00Z"
+        super().__init__(**{"required": False, "max_length": 40, "help_text": expected, **kwargs})
+
+    def clean(self, value: str | None) -> tuple[datetime, bool] | None:
+        text = super().clean(value)
+        if not text:
+            return None
+        try:
+            return (
+                self._day(text) if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) else self._moment(text)
+            )
+        except (ValueError, OverflowError):
+            raise forms.ValidationError("no moment") from None
+
+    def _day(self, text: str) -> tuple[datetime, bool]:
+        begin = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
+        return (begin + timedelta(days=1), True) if self.upto else (begin, False)
+
+    def _moment(self, text: str) -> tuple[datetime, bool]:
+        if not re.fullmatch(r"[0-9-]{10}[Tt][0-9:]{8}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})", text):
+            raise ValueError("another form")
+        return datetime.fromisoformat(text.upper()).astimezone(UTC), False
+
+
+class Several(forms.Field):
+    """A parameter that may be repeated: a tuple of what one field makes of each value, without doubles."""
+
+    widget = forms.MultipleHiddenInput
+
+    def __init__(self, one: forms.Field) -> None:
+        self.one = one
+        super().__init__(required=False, label=one.label, help_text=one.help_text)
+
+    def clean(self, values: Sequence[str] | None) -> tuple[Any, ...]:
+        return tuple(dict.fromkeys(self._one(value) for value in self.parts(values or ())))
+
+    def parts(self, values: Sequence[str]) -> Sequence[str]:
+        if len(values) > MOST_VALUES:
+            expected = {"got": f"{len(values)} values", "expected": f"at most {MOST_VALUES} values"}
+            raise forms.ValidationError("too many", params=expected)
+        return values
+
+    def _one(self, value: str) -> Any:
+        try:
+            found = self.one.clean(value)
+        except forms.ValidationError as error:
+            params = {"got": shown(value), **(error.error_list[0].params or {})}
+            raise forms.ValidationError("one is wrong", params=params) from None
+        if found in self.one.empty_values:
+            raise forms.ValidationError("one is empty", params={"got": "an empty value"})
+        return found
+
+
+class All(Several):
+    """The same, also with several values in one, between commas; a backslash keeps a comma in a value."""
+
+    def __init__(self, one: forms.Field) -> None:
+        super().__init__(one)
+        self.help_text = f"{one.help_text}; several with commas between them, and \\, for a comma in one"
+
+    def parts(self, values: Sequence[str]) -> Sequence[str]:
+        found = [part for value in values for part in re.split(r"(?<!\\),", value)]
+        return super().parts([part.replace("\\,", ",") for part in found])
+
+
+class Names(forms.Field):
+    """Names out of a list, with commas between them."""
+
+    def __init__(self, names: Sequence[str], **kwargs) -> None:
+        self.names = names
+        expected = f"names out of {', '.join(names)}, with commas between them"
+        super().__init__(**{"required": False, "help_text": expected, **kwargs})
+
+    def to_python(self, value: str | None) -> tuple[str, ...]:
+        found = tuple(dict.fromkeys(value.split(","))) if value else ()
+        for name in found:
+            if name not in self.names:
+                params = {"got": shown(name), "nearest": nearest(name, self.names)}
+                raise forms.ValidationError("unknown", params=params)
+        return found
+
+
 def read(query: QueryDict, form: forms.BaseForm) -> dict[str, Any]:
     """Give the values of the form that was filled from this query; raise BadParameters with every fault."""
     faults = [fault for name in query if (fault := _at_sight(name, query.getlist(name), form))]
     known = {fault.parameter for fault in faults}
     faults += [
-        Fault(name, "invalid", _shown(query[name]), _expected(form, name))
+        _invalid(name, query, form, errors[0].params or {})
         if name in query
         else Fault(name, "missing", "no such parameter", _expected(form, name))
-        for name in form.errors
+        for name, errors in form.errors.as_data().items()
         if name not in known
     ]
     if faults:
@@ -83,24 +183,37 @@ def read(query: QueryDict, form: forms.BaseForm) -> dict[str, Any]:
     return form.cleaned_data
 
 
+def _invalid(name: str, query: QueryDict, form: forms.BaseForm, more: dict[str, Any]) -> Fault:
+    """What a field says is wrong; it may know better which value it was, and what would have been right."""
+    got, expected = more.get("got"), more.get("expected")
+    return Fault(
+        name, "invalid", got or shown(query[name]), expected or _expected(form, name), more.get("nearest")
+    )
+
+
 def _at_sight(name: str, values: list[str], form: forms.BaseForm) -> Fault | None:
     """What is wrong with a parameter whatever it means."""
     if name not in form.fields:
-        nearest = difflib.get_close_matches(name[:SHORT], form.fields, n=1)
         expected = f"one of {', '.join(form.fields)}" if form.fields else "no parameters here"
-        shown = name if len(name) <= SHORT else f"{name[:SHORT]}…"
-        return Fault(shown, "unknown", "an unknown parameter", expected, nearest[0] if nearest else None)
-    if len(values) > 1:
+        told = name if len(name) <= SHORT else f"{name[:SHORT]}…"
+        return Fault(told, "unknown", "an unknown parameter", expected, nearest(name, form.fields))
+    if len(values) > 1 and not isinstance(form.fields[name], Several):
         return Fault(name, "repeated", f"{len(values)} values", "one value")
-    if not values[0].strip():
+    if not all(value.strip() for value in values):
         return Fault(name, "empty", "an empty value", f"{_expected(form, name)}, or no such parameter")
     return None
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The right name, for one that is almost right."""
+    found = difflib.get_close_matches(name[:SHORT], list(names), n=1, cutoff=0.65)
+    return found[0] if found else None
 
 
 def _expected(form: forms.BaseForm, name: str) -> str:
     return str(form.fields[name].help_text)
 
 
-def _shown(value: str) -> str:
+def shown(value: str) -> str:
     # As JSON quotes it would show NUL and line breaks; Python's own quoting does so too.
     return repr(value if len(value) <= SHORT else f"{value[:SHORT]}…")

@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions
 
 from config import errors
+from kb.reading.rows import TooSlow
 
 logger = logging.getLogger("kb.api")
 
@@ -153,6 +154,13 @@ def _no_database(request, error, view) -> HttpResponse:
     return _later(request, HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer.", None)
 
 
+def _count_too_slow(request, error, view) -> HttpResponse:
+    sentence = "There are too many to count one by one in time. Ask for count=estimate, or for fewer."
+    return errors.problem(
+        request, HTTPStatus.SERVICE_UNAVAILABLE, sentence, code="count_too_slow", retry=False
+    )
+
+
 def _later(request, status: HTTPStatus, sentence: str, wait: float | None) -> HttpResponse:
     seconds = max(1, round(wait or 5))
     response = errors.problem(request, status, f"{sentence} Ask again in {seconds} s.")
@@ -170,5 +178,6 @@ ANSWERS: list[tuple[tuple[type[Exception], ...], Callable[..., HttpResponse]]] =
     ((exceptions.MethodNotAllowed,), _method_not_allowed),
     ((exceptions.NotAcceptable,), _not_acceptable),
     ((exceptions.Throttled,), _busy),
+    ((TooSlow,), _count_too_slow),
     ((OperationalError, InterfaceError), _no_database),
 ]

@@ -11,10 +11,11 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from kb import document
 from kb.api import shapes
 from kb.api.pagination import DEFAULT_LIMIT, LimitField
-from kb.api.parameters import Choice, NoParameters, Truth, WholeNumber
+from kb.api.parameters import MOST_VALUES, Choice, NoParameters, Several, Truth, WholeNumber
 from kb.choices import Scope
 
 PROBLEM = "application/problem+json"
+LAST = {"ordering", "cursor", "limit", "since", "count", "fields", "omit", "brief", "expand"}
 # Of answers that a reader can keep.
 KEPT = [
     OpenApiParameter(
@@ -108,7 +109,7 @@ def describe(
 
 
 def _filters_first(form: type[forms.BaseForm]) -> list[tuple[str, forms.Field]]:
-    return sorted(form.base_fields.items(), key=lambda item: item[0] in {"cursor", "limit", "since"})
+    return sorted(form.base_fields.items(), key=lambda item: item[0] in LAST)
 
 
 def _parameter(name: str, field: forms.Field) -> OpenApiParameter:
@@ -123,6 +124,8 @@ def _parameter(name: str, field: forms.Field) -> OpenApiParameter:
 
 def _type(field: forms.Field) -> dict[str, Any]:
     match field:
+        case Several():
+            return {"type": "array", "items": _type(field.one), "maxItems": MOST_VALUES}
         case LimitField():
             return {
                 "type": "integer",
@@ -134,9 +137,14 @@ def _type(field: forms.Field) -> dict[str, Any]:
             return {"type": "integer", "minimum": field.least, "maximum": field.most}
         case Truth():
             return {"type": "boolean"}
-        case Choice():
-            return {"type": "string", "enum": [word for word, _ in field.choices]}
-    return {"type": "string", "minLength": 1, "maxLength": field.max_length}
+    return {"type": "string", **_text(field)}
+
+
+def _text(field: forms.Field) -> dict[str, Any]:
+    if isinstance(field, Choice):
+        return {"enum": [word for word, _ in field.choices]}
+    length = getattr(field, "max_length", None)
+    return {"minLength": 1, **({"maxLength": length} if length else {})}
 
 
 def with_document(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -170,6 +178,30 @@ def with_security(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         },
     }
     return result
+
+
+def with_parts(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    """Say where an answer may be a part of its shape (a hook of drf-spectacular)."""
+    schemas = result["components"]["schemas"]
+    for operations in result["paths"].values():
+        operation = operations["get"]
+        if "fields" in {parameter["name"] for parameter in operation.get("parameters", [])}:
+            form = operation["responses"]["200"]["content"]["application/json"]
+            name = form["schema"]["$ref"].rpartition("/")[2]
+            if name.endswith("Page"):
+                _allow_part(schemas[name]["properties"]["results"], "items", schemas)
+            else:
+                _allow_part(form, "schema", schemas)
+    return result
+
+
+def _allow_part(holder: dict[str, Any], key: str, schemas: dict[str, Any]) -> None:
+    if "anyOf" in holder[key]:
+        return
+    name = holder[key]["$ref"].rpartition("/")[2]
+    whole = {key: value for key, value in schemas[name].items() if key != "required"}
+    schemas[f"{name}Part"] = {**whole, "description": f"{name}, with some of its members."}
+    holder[key] = {"anyOf": [holder[key], {"$ref": f"#/components/schemas/{name}Part"}]}
 
 
 class Described(AutoSchema):

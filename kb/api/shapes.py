@@ -77,8 +77,10 @@ class Links(Serializer):
     checklists = CharField()
     search = CharField()
     suggest = CharField()
+    facets = CharField()
     changes = CharField()
     export = CharField()
+    status = CharField()
     document_schema = CharField()
     schema = CharField()
     docs = CharField()
@@ -126,6 +128,7 @@ class Card(Serializer):
     version = CharField()
     published_at = DateTimeField()
     review_by = DateField(help_text=REVIEW_BY)
+    expanded = DictField(required=False, child=JSONField(), help_text="With `expand`: `meta`, the meta JSON.")
 
 
 class OutlinePoint(Serializer):
@@ -206,6 +209,11 @@ class Post(Serializer):
     published_at = DateTimeField()
     first_published_at = DateTimeField()
     links = PostLinks()
+    expanded = DictField(
+        required=False,
+        child=JSONField(),
+        help_text="With `expand`: `meta`, the latest `revisions`, and the `entities` with their counts.",
+    )
 
 
 class MetaRevision(Serializer):
@@ -281,7 +289,13 @@ class Page(Serializer):
     previous = _address("the page before", allow_null=True)
 
 
+class Count(Serializer):
+    value = _count()
+    exact = BooleanField(help_text="Whether it was counted; an estimate otherwise.")
+
+
 class PostPage(Page):
+    count = Count(allow_null=True, help_text="How many there are on all pages; null for count=none.")
     results = Card(many=True)
 
 
@@ -366,3 +380,54 @@ class Suggestions(Serializer):
     queries = _lines(help_text="To go on with.")
     posts = SuggestedPost(many=True)
     entities = SuggestedEntity(many=True)
+
+
+class FacetValue(Serializer):
+    value = CharField()
+    posts = _count(help_text="How many posts have it.")
+
+
+class FacetsByKind(Serializer):
+    topic = FacetValue(many=True, required=False)
+    stack = FacetValue(many=True, required=False)
+    tool = FacetValue(many=True, required=False)
+    entity = FacetValue(many=True, required=False)
+    checklist = FacetValue(many=True, required=False)
+    difficulty = FacetValue(many=True, required=False)
+    code_language = FacetValue(many=True, required=False)
+    ai_involved = FacetValue(many=True, required=False)
+
+
+class Facets(Serializer):
+    posts = Count(help_text="How many posts fit.")
+    counted = _count(help_text="Over how many of them the facets are counted, the newest.")
+    exact = BooleanField(help_text="Whether that is all of them.")
+    facets = FacetsByKind()
+
+
+class DiffPart(Serializer):
+    name = CharField(help_text="What reviewers look at together: Text, Metadata, Entities ...")
+    changes = ListField(child=DictField(child=JSONField()), help_text="Each names its path and its kind.")
+
+
+class Diff(Serializer):
+    to = RevisionName()
+    parts = DiffPart(many=True, help_text="Without those in which nothing changed.")
+
+    def get_fields(self):
+        # A word of Python, so it cannot be an attribute.
+        return {"from": RevisionName(), **super().get_fields()}
+
+
+class NewestChange(Serializer):
+    number = _count()
+    at = DateTimeField()
+
+
+class Status(Serializer):
+    version = CharField(help_text="Of kb.")
+    read_access = ChoiceField(["public", "authenticated"])
+    posts = _count(help_text="How many are published.")
+    entities = _count()
+    checklists = _count()
+    newest_change = NewestChange(allow_null=True, help_text="As in the feed.")

@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from kb.api import docs, finding, views
+from kb.api import docs, entities, finding, views
 from kb.api.door import NothingHere
 
 app_name = "api"
@@ -13,12 +13,17 @@ urlpatterns = [
     path("posts/<slug:slug>/meta/", views.Meta.as_view(), name="meta"),
     path("posts/<slug:slug>/revisions/", views.Revisions.as_view(), name="revisions"),
     path("posts/<slug:slug>/revisions/<int:number>/", views.Revision.as_view(), name="revision"),
-    path("entities/", views.Entities.as_view(), name="entities"),
-    path("entities/<str:type>/<str:slug>/", views.Entity.as_view(), name="entity"),
-    path("checklists/", views.Checklists.as_view(), name="checklists"),
-    path("checklists/<slug:key>/", views.Checklist.as_view(), name="checklist"),
+    path("posts/<slug:slug>/revisions/<int:number>/diff/<int:other>/", views.Diff.as_view(), name="diff"),
+    path("entities/", entities.Entities.as_view(), name="entities"),
+    path("entities/<str:type>/<str:slug>/", entities.Entity.as_view(), name="entity"),
+    path("entities/<str:type>/<str:slug>/posts/", entities.EntityPosts.as_view(), name="entity-posts"),
+    path("checklists/", entities.Checklists.as_view(), name="checklists"),
+    path("checklists/<slug:key>/", entities.Checklist.as_view(), name="checklist"),
+    path("checklists/<slug:key>/posts/", entities.ChecklistPosts.as_view(), name="checklist-posts"),
+    path("facets/", entities.Facets.as_view(), name="facets"),
     path("search/", finding.Search.as_view(), name="search"),
     path("suggest/", finding.Suggest.as_view(), name="suggest"),
+    path("status/", entities.Status.as_view(), name="status"),
     path("changes/", views.Changes.as_view(), name="changes"),
     path("export/", views.Export.as_view(), name="export"),
     path("document-schema/", views.DocumentSchema.as_view(), name="document-schema"),

@@ -1,29 +1,26 @@
 """Turn published rows into JSON: one class an address, one query an answer."""
 
+import hashlib
 import json
 from functools import cache
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.db.models import Q
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.urls import reverse
 from rest_framework.exceptions import Throttled
 from rest_framework.renderers import JSONRenderer
 
-from kb import document
+from kb import diff, document
 from kb.api import filters, pagination, problems, shapes
-from kb.api.door import ReadView, as_bytes, stored, there
+from kb.api.door import ReadView, as_bytes, has, stored, there
+from kb.api.entities import entity_json
+from kb.api.listing import posts
 from kb.api.schema import describe
+from kb.api.selecting import part, pick, with_expanded
 from kb.choices import Scope
-from kb.models.publication import (
-    Change,
-    Publication,
-    PublishedChecklist,
-    PublishedEntity,
-    PublishedRevision,
-    moment,
-)
+from kb.document import Document
+from kb.models.publication import Change, PublishedRevision, moment
 from kb.reading import export, publications
 
 
@@ -34,7 +31,8 @@ class Root(ReadView):
     def get(self, request):
         self.values()
         names = (
-            *("posts", "entities", "checklists", "search", "suggest", "changes", "export"),
+            *("posts", "entities", "checklists", "facets", "search", "suggest", "changes", "export"),
+            "status",
             *("document-schema", "schema", "docs"),
         )
         links = {name.replace("-", "_"): reverse(f"api:{name}") for name in names}
@@ -45,44 +43,59 @@ class Root(ReadView):
 class Posts(ReadView):
     parameters = filters.PostParameters
 
-    def form(self):
-        self.filters = filters.PostFilters(self.request.GET, queryset=Publication.reading.all())
-        return self.filters.form
-
     @describe(
         "posts",
         shapes.PostPage,
         "Published posts, newest first.",
+        more="A parameter that is repeated asks for posts with any of its values. Ask for `next` to go on.",
         parameters=filters.PostParameters,
         tag="Posts",
     )
     def get(self, request):
         values = self.values()
-        found = pagination.page(
-            self.filters.qs,
-            filters.NEWEST_FIRST,
-            ("card_json",),
-            cursor=values["cursor"],
-            limit=values["limit"],
-        )
-        cards = [card.encode() for (card,) in found.rows]
-        return stored(request, pagination.envelope(request.path, request.GET.dict(), found, cards))
+        return posts(request, values, filters.wanted(values))
 
 
 class Post(ReadView):
-    @describe("post", shapes.Post, "One published post with its sanitised HTML.", is_one=True, tag="Posts")
+    parameters = filters.PostSelection
+
+    @describe(
+        "post",
+        shapes.Post,
+        "One published post with its sanitised HTML.",
+        parameters=filters.PostSelection,
+        is_one=True,
+        tag="Posts",
+    )
     def get(self, request, slug):
-        self.values()
+        values = self.values()
         body, etag, at = there(publications.detail(slug))
-        return stored(request, body.encode(), etag=etag, at=at)
+        expanded = {name: EXPANDED[name](slug) for name in values["expand"]}
+        return shown(request, body, values["selected"], expanded, etag=etag, at=at)
 
 
 class Meta(ReadView):
-    @describe("meta", shapes.Meta, "What the meta box shows beside a post.", is_one=True, tag="Posts")
+    parameters = filters.MetaSelection
+
+    @describe(
+        "meta",
+        shapes.Meta,
+        "What the meta box shows beside a post.",
+        parameters=filters.MetaSelection,
+        is_one=True,
+        tag="Posts",
+    )
     def get(self, request, slug):
-        self.values()
+        selected = self.values()["selected"]
         body, etag, at = there(publications.meta(slug))
+        return shown(request, body, selected, {}, etag=etag, at=at)
+
+
+def shown(request, body, selected, expanded, *, etag, at):
+    """A stored answer with its own ETag; what was made of it has one of its own."""
+    if selected is None and not expanded:
         return stored(request, body.encode(), etag=etag, at=at)
+    return stored(request, with_expanded(part(body, selected), expanded), at=at)
 
 
 class Revisions(ReadView):
@@ -98,24 +111,32 @@ class Revisions(ReadView):
     )
     def get(self, request, slug):
         values = self.values()
+        selected = values.pop("selected")
         rows = PublishedRevision.reading.filter(post_slug=slug)
         columns = ("number", "version", "fingerprint", "approved_at")
         found = pagination.page(rows, filters.LATEST_FIRST, columns, **values)
         if not found.rows and not (values["cursor"] and rows.exists()):
             raise Http404
-        results = [
-            as_bytes(
-                {
-                    "number": number,
-                    "version": version,
-                    "fingerprint": fingerprint,
-                    "approved_at": moment(approved_at),
-                    "url": reverse("api:revision", args=[slug, number]),
-                }
-            )
-            for number, version, fingerprint, approved_at in found.rows
-        ]
-        return stored(request, pagination.envelope(request.path, request.GET.dict(), found, results))
+        results = [as_bytes(pick(_revision(slug, *row), selected)) for row in found.rows]
+        return stored(request, pagination.envelope(request.path, request.GET, found, results))
+
+
+def _revision(slug, number, version, fingerprint, approved_at):
+    return {
+        "number": number,
+        "version": version,
+        "fingerprint": fingerprint,
+        "approved_at": moment(approved_at),
+        "url": reverse("api:revision", args=[slug, number]),
+    }
+
+
+# What can be put beside a post: one more query each.
+EXPANDED = {
+    "meta": lambda slug: there(publications.meta(slug))[0].encode(),
+    "revisions": lambda slug: as_bytes([_revision(slug, *row) for row in publications.revisions(slug)]),
+    "entities": lambda slug: as_bytes([entity_json(*row) for row in publications.entities_of(slug)]),
+}
 
 
 class Revision(ReadView):
@@ -128,99 +149,36 @@ class Revision(ReadView):
         return stored(request, body.encode(), at=at)
 
 
-# --- What posts are about, and what they ask to do ----------------------------------------------------------
-class Entities(ReadView):
-    parameters = filters.EntityPage
+class Diff(ReadView):
+    """Made anew each time, but for a reader who has it: the ETag is that of the two Documents."""
+
+    FORM = "1"  # another one when the diff of the same Documents looks otherwise
 
     @describe(
-        "entities",
-        shapes.EntityPage,
-        "The things that published posts are about, by type and name.",
-        parameters=filters.EntityPage,
-        tag="Entities",
-    )
-    def get(self, request):
-        values = self.values()
-        kind = values.pop("type")
-        rows = PublishedEntity.reading.filter(Q(type=kind) if kind else Q())
-        columns = ("key", "type", "name", "slug", "posts")
-        found = pagination.page(rows, filters.BY_TYPE_AND_NAME, columns, **values)
-        results = [as_bytes(_entity(*row)) for row in found.rows]
-        return stored(request, pagination.envelope(request.path, request.GET.dict(), found, results))
-
-
-class Entity(ReadView):
-    @describe(
-        "entity",
-        shapes.EntityWithPosts,
-        "One entity, with the newest posts about it.",
+        "diff",
+        shapes.Diff,
+        "What changed from one approved revision of a post to another.",
         is_one=True,
-        tag="Entities",
+        tag="Posts",
     )
-    def get(self, request, type, slug):  # noqa: A002  (the word of the address)
+    def get(self, request, slug, number, to):
         self.values()
-        if "\x00" in type + slug:
-            raise Http404
-        *entity, newest = there(publications.entity(type, slug))
-        return stored(request, _with_newest(_entity(*entity), newest))
+        found = publications.two_revisions(slug, number, to)
+        (*_, before), (*_, after) = one, two = there(found.get(number)), there(found.get(to))
+        etag = hashlib.sha256("\n".join([self.FORM, before, after]).encode()).hexdigest()
+        if has(request, etag):
+            return stored(request, b"", etag=etag)
+        changes = diff.to_json(diff.diff(Document.read(json.loads(before)), Document.read(json.loads(after))))
+        body = {
+            "from": _name(number, *one),
+            "to": _name(to, *two),
+            "parts": [part for part in changes["parts"] if part["changes"]],
+        }
+        return stored(request, as_bytes(body), etag=etag)
 
 
-def _entity(key: str, kind: str, name: str, slug: str, posts: int) -> dict[str, object]:
-    return {
-        "type": kind,
-        "name": name,
-        "slug": slug,
-        "posts": posts,
-        "url": reverse("api:entity", args=[kind, slug]),
-        "links": {"posts": f"{reverse('api:posts')}?{urlencode({'entity': key})}"},
-    }
-
-
-class Checklists(ReadView):
-    parameters = filters.ChecklistPage
-
-    @describe(
-        "checklists",
-        shapes.ChecklistPage,
-        "The checklists that published posts carry; equal lists are one.",
-        parameters=filters.ChecklistPage,
-        tag="Checklists",
-    )
-    def get(self, request):
-        rows = PublishedChecklist.reading.all()
-        columns = ("key", "title", "items", "posts")
-        found = pagination.page(rows, filters.BY_TITLE, columns, **self.values())
-        results = [as_bytes(_checklist(*row)) for row in found.rows]
-        return stored(request, pagination.envelope(request.path, request.GET.dict(), found, results))
-
-
-class Checklist(ReadView):
-    @describe(
-        "checklist",
-        shapes.ChecklistWithPosts,
-        "One checklist, with the newest posts that carry it.",
-        is_one=True,
-        tag="Checklists",
-    )
-    def get(self, request, key):
-        self.values()
-        *checklist, newest = there(publications.checklist(key))
-        return stored(request, _with_newest(_checklist(*checklist), newest))
-
-
-def _checklist(key: str, title: str, items: list[str], posts: int) -> dict[str, object]:
-    return {
-        "key": key,
-        "title": title,
-        "items": items,
-        "posts": posts,
-        "url": reverse("api:checklist", args=[key]),
-        "links": {"posts": f"{reverse('api:posts')}?{urlencode({'checklist': key})}"},
-    }
-
-
-def _with_newest(value: dict[str, object], cards: list[str]) -> bytes:
-    return as_bytes(value)[:-1] + b',"newest":[' + b",".join(card.encode() for card in cards) + b"]}"
+def _name(number, version, fingerprint, document):
+    return {"number": number, "version": version, "fingerprint": fingerprint}
 
 
 # --- For machines -------------------------------------------------------------------------------------------

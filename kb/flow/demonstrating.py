@@ -12,7 +12,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from kb.choices import Outcome, ReportKind, Severity
+from kb.choices import DUE_WITHIN, Outcome, ReportKind, Severity
 from kb.document import Document
 from kb.flow import commenting, publishing, reporting, reviewing, revising, verifying
 from kb.flow.revising import ChangeNote
@@ -166,11 +166,11 @@ def _write_shorter(note: Note, cast: Cast, run: ImportRun, at: datetime) -> Post
 
 
 def _write_for_due(note: Note, cast: Cast, run: ImportRun, at: datetime) -> Post:
-    return _write_before(note, cast, run.started_at, verifying.DUE_WITHIN / 2)
+    return _write_before(note, cast, run.started_at, DUE_WITHIN / 2)
 
 
 def _write_for_overdue(note: Note, cast: Cast, run: ImportRun, at: datetime) -> Post:
-    return _write_before(note, cast, run.started_at, -verifying.DUE_WITHIN)
+    return _write_before(note, cast, run.started_at, -DUE_WITHIN)
 
 
 def _write_before(note: Note, cast: Cast, now: datetime, left: timedelta) -> Post:

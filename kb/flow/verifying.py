@@ -6,7 +6,7 @@ names them. Whether a post is due follows from its date and the clock, and is ne
 """
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.dateformat import format as date_format
 
-from kb.choices import Severity, Truth
+from kb.choices import DUE_WITHIN, Severity, Truth
 from kb.document import Document
 from kb.errors import Refused
 from kb.flow import noticing, permitting, publishing, queueing
@@ -23,7 +23,6 @@ from kb.flow.reviewing import head, lock
 from kb.models import Decision, Flag, Oversight, Post, Publication, Verification, VerificationPolicy
 from kb.render import safe_url
 
-DUE_WITHIN = timedelta(days=14)
 MOST_TEXT = 10_000  # characters
 MOST_LINK = 2_000
 

@@ -10,7 +10,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.contrib.postgres.search import SearchQuery, SearchVectorField
 from django.db import models
-from django.db.models.functions import Lower, Now
+from django.db.models.functions import Coalesce, Lower, Now
 from django.urls import reverse
 
 from kb import words
@@ -52,10 +52,6 @@ class TsQuery(SearchQuery):
 class PublicationQuerySet(models.QuerySet["Publication"]):
     def newest_first(self) -> Self:
         return self.order_by("-published_at", "-id")
-
-    def about(self, key: str) -> Self:
-        """Those that name the entity with this key, "type:name"."""
-        return self.filter(entities__contains=[key])
 
     def found_by(self, typed: str) -> Self:
         """Those with all these words, as kb.words reads them; none for what holds no word."""
@@ -111,17 +107,23 @@ class Publication(models.Model):
     class Meta:
         ordering = ["-published_at", "-id"]
         indexes = [
-            models.Index(fields=["-published_at", "-id"], name="kb_publication_newest"),
-            models.Index(fields=["topic", "-published_at", "-id"], name="kb_publication_by_topic"),
+            # With what lists test, so that a range of it is found in the index alone.
+            models.Index(
+                fields=["published_at", "id"],
+                include=[
+                    *("withhold_at", "reviewed_at", "review_by", "reading_time"),
+                    *("quality", "freshness", "depth", "clarity"),
+                ],
+                name="kb_publication_newest",
+            ),
+            models.Index(Coalesce("reviewed_at", "published_at"), "id", name="kb_publication_by_review"),
+            models.Index(Coalesce("quality", 0), "published_at", "id", name="kb_publication_by_quality"),
+            models.Index(fields=["title", "id"], name="kb_publication_by_title"),
             models.Index(
                 fields=["withhold_at"],
                 condition=models.Q(withhold_at__isnull=False),
                 name="kb_publications_to_withhold",
             ),
-            GinIndex(fields=["stack"], name="kb_publication_by_stack"),
-            GinIndex(fields=["tools"], name="kb_publication_by_tool"),
-            GinIndex(fields=["entities"], name="kb_publication_by_entity"),
-            GinIndex(fields=["checklists"], name="kb_publication_by_checklist"),
         ]
 
     def __str__(self) -> str:
@@ -170,6 +172,7 @@ class PublishedFacet(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["kind", "value"], name="kb_one_published_facet_per_value")
         ]
+        indexes = [models.Index(fields=["kind", "-posts", "value"], name="kb_facets_by_posts")]
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.value}"
@@ -243,11 +246,15 @@ class PublishedEntity(models.Model):
 
     class Meta:
         ordering = ["type", "name"]
-        indexes = [
-            models.Index(OpClass(Lower("name"), name="text_pattern_ops"), name="kb_published_entity_by_name")
-        ]
         constraints = [
             models.UniqueConstraint(fields=["type", "slug"], name="kb_one_published_entity_per_address")
+        ]
+        indexes = [
+            models.Index(fields=["type", "name", "id"], name="kb_entities_by_name"),
+            models.Index(fields=["posts", "id"], name="kb_entities_by_posts"),
+            models.Index(
+                OpClass(Lower("name"), name="text_pattern_ops"), name="kb_published_entity_by_name"
+            ),
         ]
 
     def __str__(self) -> str:

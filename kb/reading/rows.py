@@ -3,10 +3,12 @@
 Statements are prepared on the server, so each is written once and takes values as parameters alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from django.db import InterfaceError, OperationalError, connections
+import psycopg
+from django.db import InterfaceError, OperationalError, connections, transaction
 
 Row = tuple[Any, ...]
 Answer = TypeVar("Answer")
@@ -17,19 +19,37 @@ def present(table: str) -> str:
     return f"({table}.withhold_at IS NULL OR {table}.withhold_at > now())"
 
 
-def rows(sql: str, values: Sequence[Any] = ()) -> list[Row]:
+def rows(sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
     with connections["reading"].cursor() as cursor:
         cursor.execute(sql, values)
         found: list[Row] = cursor.fetchall()
     return found
 
 
-def row(sql: str, values: Sequence[Any] = ()) -> Row | None:
+def row(sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Row | None:
     """The first row, or None where there is none."""
     with connections["reading"].cursor() as cursor:
         cursor.execute(sql, values)
         found: Row | None = cursor.fetchone()
     return found
+
+
+class TooSlow(Exception):
+    """A statement took longer than it may."""
+
+
+@contextmanager
+def within(milliseconds: int) -> Iterator[None]:
+    """Let no statement in here take longer; raises TooSlow."""
+    try:
+        with transaction.atomic(using="reading"):
+            with connections["reading"].cursor() as cursor:
+                cursor.execute(f"SET LOCAL statement_timeout = {milliseconds:d}")
+            yield
+    except OperationalError as error:
+        if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
+            raise TooSlow from error
+        raise
 
 
 def persistently(answer: Callable[[], Answer]) -> Answer:

@@ -25,7 +25,7 @@ from kb.errors import Refused, TooOften
 from kb.flow import reporting  # noqa: TID251  (the one thing that readers may bring in)
 from kb.models.publication import Publication, PublishedEntity
 from kb.site.access import for_readers, for_reporters, refuse_hidden
-from kb.site.listing import listing
+from kb.site.listing import about, listing
 
 ENTITIES = 300  # on one page
 LONGEST_WORDS = 300
@@ -181,7 +181,7 @@ def entity(request: HttpRequest, type: str, slug: str) -> HttpResponse:  # noqa:
     if row is None:
         raise Http404
     before = request.GET.get("before", "")
-    shown = listing(Publication.reading.about(row.key), before)
+    shown = about(row.key, before)
     return page(request, "entity", entity=row, shown=shown, before=before)
 
 
