@@ -138,7 +138,7 @@ def searches(world: World) -> list[Ask]:
         if place in {f"{s.name}, title" for s in world.stories}
     ]
     for title in titles:
-        found += [(path, {"q": title}) for path in ("/api/v1/posts/", "/", "/api/v1/search/")]
+        found += [(path, {"q": title}) for path in ("/api/v1/posts/", "/search/", "/api/v1/search/")]
         found.append(("/api/v1/suggest/", {"q": title}))
     for document in (story.last for story in world.stories):
         entity, checklist = document.entities[0], document.checklists[0]
@@ -169,7 +169,7 @@ def queries(world: World) -> list[Ask]:
     """Searches for every word there is, filters that say nothing or nonsense, and places in lists."""
     words = [word for word in world.words.places if not word.isdigit()]
     found: list[tuple[str, dict[str, Any]]] = []
-    for path, room in (("/api/v1/posts/", 200), ("/", 300), ("/api/v1/search/", 300)):
+    for path, room in (("/api/v1/posts/", 200), ("/search/", 300), ("/api/v1/search/", 300)):
         length = len(max(words, key=len)) + len(" OR ")
         many = room // length
         found += [(path, {"q": " OR ".join(words[at : at + many])}) for at in range(0, len(words), many)]
@@ -426,7 +426,7 @@ def test_only_search_fields_and_places_repeat_what_a_request_brought(seen: Seen)
     }
 
     assert repeating == {
-        ("/", "200"),  # the words in the search box
+        ("/search/", "200"),  # the words in the search box
         ("/entities/", "200"),  # the place to come back to after signing in
         ("an address", "301"),  # the same address with a slash at its end
     }

@@ -252,9 +252,7 @@ class PublishedEntity(models.Model):
         indexes = [
             models.Index(fields=["type", "name", "id"], name="kb_entities_by_name"),
             models.Index(fields=["posts", "id"], name="kb_entities_by_posts"),
-            models.Index(
-                OpClass(Lower("name"), name="text_pattern_ops"), name="kb_published_entity_by_name"
-            ),
+            models.Index(OpClass(Lower("name"), name="text_pattern_ops"), name="kb_published_entity_by_name"),
         ]
 
     def __str__(self) -> str:

@@ -3,11 +3,12 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from kb.site import machines, views
+from kb.site import machines, searching, views
 
 app_name = "site"
 urlpatterns = [
     path("", views.home, name="home"),
+    path("search/", searching.search_page, name="search"),
     path("posts/<slug:slug>/", views.post, name="post"),
     path("posts/<slug:slug>/markdown/", machines.markdown_of, name="markdown"),
     path("posts/<slug:slug>/report/", views.report, name="report"),

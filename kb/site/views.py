@@ -7,6 +7,7 @@ import json
 from datetime import UTC, date, datetime
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.conf import settings
@@ -25,10 +26,9 @@ from kb.errors import Refused, TooOften
 from kb.flow import reporting  # noqa: TID251  (the one thing that readers may bring in)
 from kb.models.publication import Publication, PublishedEntity
 from kb.site.access import for_readers, for_reporters, refuse_hidden
-from kb.site.listing import about, listing
+from kb.site.listing import listing
 
 ENTITIES = 300  # on one page
-LONGEST_WORDS = 300
 LONGEST_KEY = 600
 
 
@@ -53,10 +53,11 @@ def _api_docs() -> str:
 
 @for_readers
 def home(request: HttpRequest) -> HttpResponse:
-    words = refuse_hidden("q", request.GET.get("q", ""), LONGEST_WORDS).strip()
+    if "q" in request.GET:  # where searching was before it had a page of its own
+        return redirect(f"{reverse('site:search')}?{urlencode({'q': request.GET['q']})}")
     before = request.GET.get("before", "")
-    shown = listing(Publication.reading.all(), before, words)
-    return page(request, "home", shown=shown, words=words, before=before)
+    shown = listing(before)
+    return page(request, "home", shown=shown, before=before)
 
 
 @for_readers
@@ -181,13 +182,13 @@ def entity(request: HttpRequest, type: str, slug: str) -> HttpResponse:  # noqa:
     if row is None:
         raise Http404
     before = request.GET.get("before", "")
-    shown = about(row.key, before)
+    shown = listing(before, entity=row.key)
     return page(request, "entity", entity=row, shown=shown, before=before)
 
 
 @for_readers
 def embed(request: HttpRequest) -> HttpResponse:
-    newest = listing(Publication.reading.all()).cards[:1]
+    newest = listing().cards[:1]
     slug = newest[0].post["slug"] if newest else "the-posts-slug"
     return page(
         request,

@@ -53,8 +53,8 @@ CONTENT: dict[str, Any] = {
 }
 PLACES = {
     "home": "/",
-    "search": "/?q=login",
-    "nothing-found": "/?q=zebra",
+    "search": "/search/?q=login",
+    "nothing-found": "/search/?q=zebra",
     "post": "/posts/rotate/",
     "entities": "/entities/",
     "entity": "/entities/stack/postgresql/",
@@ -190,7 +190,7 @@ def test_skipping_leads_into_the_content(site: str, page: Page) -> None:
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
 
-    expect(page.get_by_role("searchbox")).to_be_focused()
+    expect(page.get_by_role("combobox")).to_be_focused()
 
 
 def test_targets_are_large_enough_to_hit(site: str, page: Page) -> None:
@@ -205,7 +205,7 @@ def test_targets_are_large_enough_to_hit(site: str, page: Page) -> None:
 
 def test_a_reader_searches_opens_a_post_and_follows_its_entity(site: str, page: Page) -> None:
     page.goto(f"{site}/")
-    page.get_by_role("searchbox", name="Search posts").fill("rotating passwords")
+    page.get_by_role("combobox", name="Search posts").fill("rotating passwords")
     page.keyboard.press("Enter")
     expect(page.locator("mark").first).to_be_visible()
     page.get_by_role("link", name=re.compile("Rotate database")).click()
@@ -214,6 +214,29 @@ def test_a_reader_searches_opens_a_post_and_follows_its_entity(site: str, page: 
     page.get_by_role("link", name="postgresql stack").click()
 
     expect(page.get_by_role("heading", level=1)).to_have_text("postgresql")
+
+
+def test_suggestions_are_reached_by_keys_and_lead_to_a_post(site: str, page: Page) -> None:
+    page.goto(f"{site}/search/")
+    field = page.get_by_role("combobox", name="Search posts")
+    field.press_sequentially("Rotate")
+    offered = page.get_by_role("option", name="Rotate database passwords")
+    expect(offered).to_be_visible()
+    for _ in range(page.get_by_role("option").count()):
+        if offered.get_attribute("aria-selected") == "true":
+            break
+        field.press("ArrowDown")
+    expect(field).to_have_attribute("aria-activedescendant", offered.get_attribute("id") or "")
+    field.press("Enter")
+
+    expect(page).to_have_url(f"{site}/posts/rotate/")
+
+    page.goto(f"{site}/search/")
+    field.press_sequentially("Rotate")
+    expect(offered).to_be_visible()
+    field.press("Escape")
+    expect(page.get_by_role("option")).to_have_count(0)
+    expect(field).to_have_value("Rotate")
 
 
 def test_a_stranger_logs_in_reads_and_logs_out(
