@@ -25,19 +25,23 @@ class ContentSecurityPolicyMiddleware:
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
-        self.headers = {
-            "Content-Security-Policy": policy_text(settings.SECURE_CSP),
-            "Content-Security-Policy-Report-Only": policy_text(settings.SECURE_CSP_REPORT_ONLY),
-        }
+        self.headers = policy_headers()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
         if is_debug_page(response):
             return response
         for name, policy in self.headers.items():
-            if policy:
-                response.headers.setdefault(name, policy)
+            response.headers.setdefault(name, policy)
         return response
+
+
+def policy_headers() -> dict[str, str]:
+    policies = {
+        "Content-Security-Policy": settings.SECURE_CSP,
+        "Content-Security-Policy-Report-Only": settings.SECURE_CSP_REPORT_ONLY,
+    }
+    return {name: policy_text(policy) for name, policy in policies.items() if policy}
 
 
 def policy_text(policy: Policy) -> str:
@@ -67,16 +71,26 @@ class ResponseHeadersMiddleware:
         return response
 
 
-class NoNulMiddleware:
-    """Refuse a NUL in a cookie or in a query of the admin: PostgreSQL takes none, and would fail.
-
-    Readers' pages and the API name the parameter themselves; fields of forms refuse it at their place.
-    """
+class Guard:
+    """Refuse a request, or pass it on as it is."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.refusal(request) or self.get_response(request)
+
+    def refusal(self, request: HttpRequest) -> HttpResponseBase | None:
+        raise NotImplementedError
+
+
+class NoNulMiddleware(Guard):
+    """Refuse a NUL in a cookie or in a query of the admin: PostgreSQL takes none, and would fail.
+
+    Readers' pages and the API name the parameter themselves; fields of forms refuse it at their place.
+    """
+
+    def refusal(self, request: HttpRequest) -> HttpResponseBase | None:
         if any("\x00" in value for value in request.COOKIES.values()):
             sentence = "A cookie holds a NUL character. Delete the cookies of this site and try again."
             return errors.refuse(request, HTTPStatus.BAD_REQUEST, sentence)
@@ -84,27 +98,24 @@ class NoNulMiddleware:
         if request.path.startswith("/admin/") and b"\x00" in unquote_to_bytes(query):
             sentence = "The address holds a NUL character. Remove it and try again."
             return errors.refuse(request, HTTPStatus.BAD_REQUEST, sentence)
-        return self.get_response(request)
+        return None
 
 
-class Utf8Middleware:
+class Utf8Middleware(Guard):
     """Refuse a request that names another encoding than UTF-8.
 
     Django would read addresses and forms by it, and some encodings give what PostgreSQL takes none of: a NUL
     that NoNulMiddleware does not see, or half a pair of surrogates.
     """
 
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+    def refusal(self, request: HttpRequest) -> HttpResponseBase | None:
         if request.encoding and codecs.lookup(request.encoding).name not in {"utf-8", "ascii"}:
             sentence = "The Content-Type header names an encoding other than UTF-8: send UTF-8."
             return errors.refuse(request, HTTPStatus.BAD_REQUEST, sentence)
-        return self.get_response(request)
+        return None
 
 
-class BodyLimitMiddleware:
+class BodyLimitMiddleware(Guard):
     """Refuse a body that announces more than DATA_UPLOAD_MAX_MEMORY_SIZE before any of it is read.
 
     Django's own limit leaves out files. A WSGI request reads no further than its Content-Length.
@@ -113,10 +124,10 @@ class BodyLimitMiddleware:
     def __init__(self, get_response: GetResponse) -> None:
         if settings.DATA_UPLOAD_MAX_MEMORY_SIZE is None:
             raise MiddlewareNotUsed
-        self.get_response = get_response
+        super().__init__(get_response)
         self.limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+    def refusal(self, request: HttpRequest) -> HttpResponseBase | None:
         announced = request.META.get("CONTENT_LENGTH") or "0"
         if not announced.isdecimal():
             return errors.refuse(
@@ -125,4 +136,4 @@ class BodyLimitMiddleware:
         if int(announced) > self.limit:
             sentence = f"The request is larger than {self.limit // 2**20} MiB: send less at once."
             return errors.refuse(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence)
-        return self.get_response(request)
+        return None

@@ -24,10 +24,10 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "config.logs.RequestLogMiddleware",  # outermost: every answer has an id and a line
+    "config.lanes.LanesMiddleware",  # the API goes by API_MIDDLEWARE from here
     "config.middleware.ContentSecurityPolicyMiddleware",
     "config.middleware.ResponseHeadersMiddleware",
     "config.cors.CorsMiddleware",  # inside the headers that it changes, outside of all that may refuse
-    "config.lanes.LanesMiddleware",  # the API goes by API_MIDDLEWARE from here
     "config.health.ProbeMiddleware",  # before the host check and the redirect to https
     "django.middleware.security.SecurityMiddleware",
     "config.middleware.BodyLimitMiddleware",
@@ -43,13 +43,10 @@ MIDDLEWARE = [
 ]
 # As little as it needs: it reads no body, and looks up a login only where KB_READ_ACCESS asks for one.
 API_MIDDLEWARE = [
+    "config.lanes.HeadersMiddleware",
+    "config.cors.CorsMiddleware",
     "kb.api.limits.RateLimitMiddleware",  # who asks, and how often; on every answer
-    "django.middleware.security.SecurityMiddleware",
-    "config.middleware.BodyLimitMiddleware",
-    "config.middleware.Utf8Middleware",
-    "config.middleware.NoNulMiddleware",
-    "django.middleware.common.CommonMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "config.lanes.GuardMiddleware",
 ]
 LOGIN_URL = "site:login"
 LOGIN_REDIRECT_URL = "site:home"

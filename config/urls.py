@@ -4,8 +4,8 @@ from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
-    path("admin/", admin.site.urls),
     path("api/v1/", include("kb.api.urls")),
+    path("admin/", admin.site.urls),
     path("", include("kb.site.urls")),
 ]
 

@@ -3,12 +3,14 @@
 Statements are prepared on the server, so each is written once and takes values as parameters alone.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import psycopg
 from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 Row = tuple[Any, ...]
 Answer = TypeVar("Answer")
@@ -19,17 +21,18 @@ def present(table: str) -> str:
     return f"({table}.withhold_at IS NULL OR {table}.withhold_at > now())"
 
 
-def rows(sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
-    with connections["reading"].cursor() as cursor:
-        cursor.execute(sql, values)
+Values = Sequence[Any] | Mapping[str, Any]
+
+
+def rows(sql: str, values: Values = ()) -> list[Row]:
+    with asked(sql, values) as cursor:
         found: list[Row] = cursor.fetchall()
     return found
 
 
-def row(sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Row | None:
+def row(sql: str, values: Values = ()) -> Row | None:
     """The first row, or None where there is none."""
-    with connections["reading"].cursor() as cursor:
-        cursor.execute(sql, values)
+    with asked(sql, values) as cursor:
         found: Row | None = cursor.fetchone()
     return found
 
@@ -50,6 +53,37 @@ def within(milliseconds: int) -> Iterator[None]:
         if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
             raise TooSlow from error
         raise
+
+
+class _Kept(threading.local):
+    """A thread's cursor: making one for each statement, in Django's wrapper, takes as long as the answer."""
+
+    connection: Any = None
+    cursor: Any = None
+
+
+_kept = _Kept()
+
+
+@contextmanager
+def asked(sql: str, values: Values) -> Iterator[Any]:
+    """The cursor after this statement."""
+    connection = connections["reading"]
+    if connection.connection is None or connection.in_atomic_block or is_watched(connection):
+        with connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            yield cursor
+        return
+    with connection.wrap_database_errors:
+        if _kept.connection is not connection.connection:
+            _kept.connection, _kept.cursor = connection.connection, connection.create_cursor()
+        _kept.cursor.execute(sql, values)
+        yield _kept.cursor
+
+
+def is_watched(connection: BaseDatabaseWrapper) -> bool:
+    """Whether somebody counts or wraps statements, which only Django's own cursor tells."""
+    return connection.queries_logged or bool(connection.execute_wrappers)
 
 
 def persistently(answer: Callable[[], Answer]) -> Answer:

@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.db import connection, connections
+from django.db import connection
 from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 
 from kb.models import Post, Publication, Revision
 from tests.benchmarks import filling
+from tests.benchmarks.database import use_own_database
 from tests.forms import filled
 
 # What is measured. {post} is the id of a post that waits for review, another one each time.
@@ -116,26 +117,6 @@ def figures(taken: list[Taken]) -> Iterator[float]:
     """Median and 95th percentile of each."""
     for column in zip(*taken, strict=True):
         yield from (statistics.median(column), statistics.quantiles(column, n=20)[-1])
-
-
-def use_own_database(*, keep: bool) -> bool:
-    """Point all connections at the bench's database; whether it is new."""
-    configured = connection.settings_dict["NAME"]
-    name = configured if "bench" in configured else f"{configured}_bench"
-    with connection._nodb_cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
-        new = not (keep and cursor.fetchone())
-        if new:
-            cursor.execute(f'DROP DATABASE IF EXISTS "{name}"')
-            cursor.execute(f'CREATE DATABASE "{name}"')
-    for alias in connections:
-        connections[alias].close()
-        connections[alias].close_pool()
-        connections[alias].settings_dict["NAME"] = name
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT current_database()")
-        assert cursor.fetchone() == (name,)  # whatever it was told: no other one is filled
-    return new
 
 
 def main() -> None:

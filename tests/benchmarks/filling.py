@@ -49,6 +49,7 @@ from kb.models import (
     Verification,
 )
 from kb.models.post import SAME_NAME
+from kb.render import render
 from kb.sources import synthesis
 
 BATCH = 1000  # posts in one go
@@ -99,7 +100,7 @@ class Rows:
             yield self.run
         post = self.new(Post, **record, created_at=at, updated_at=at)
         revisions, document = self.revisions(post, document, at)
-        self.put(document, post)
+        put(document, post)
         post.head = revisions[-1]
         # What rules find in a body takes half of all time, and is nothing here.
         rules = list(flagging.inspect(document.model_copy(update={"body": CHANGES[0]})))
@@ -164,27 +165,21 @@ class Rows:
             )
         return found, document
 
-    def put(self, document: Document, post: Post) -> None:
-        """Write the draft's own columns, as kb.flow.revising does."""
-        plain = document.plain()
-        columns = {name: plain[name] for name in SAME_NAME} | plain["scores"] | plain["flags"]
-        for name, value in {**columns, "difficulty": plain["difficulty"] or ""}.items():
-            setattr(post, name, value)
-
     def parts(self, post: Post, document: Document) -> Iterator[Model]:
         for position, checklist in enumerate(document.checklists):
-            row = self.new(Checklist, post=post, position=position, title=checklist.title)
+            row = self.new(Checklist, post_id=post.pk, position=position, title=checklist.title)
             yield row
             for place, text in enumerate(checklist.items):
-                yield self.new(ChecklistItem, checklist=row, position=place, text=text)
+                yield self.new(ChecklistItem, checklist_id=row.pk, position=place, text=text)
         for position, named in enumerate(document.entities):
             key = (named.type, named.name)
             if key not in self.entities:
                 self.entities[key] = self.new(Entity, type=named.type, name=named.name)
                 yield self.entities[key]
-            yield self.new(PostEntity, post=post, entity=self.entities[key], position=position)
+            entity = self.entities[key].pk
+            yield self.new(PostEntity, post_id=post.pk, entity_id=entity, position=position)
         for position, image in enumerate(document.images):
-            yield self.new(Image, post=post, position=position, **image.model_dump())
+            yield self.new(Image, post_id=post.pk, position=position, **image.model_dump())
 
     def flags(self, post: Post, rules: list[tuple[Any, Any]]) -> Iterator[Model]:
         for rule, finding in rules:
@@ -273,6 +268,14 @@ class Rows:
             yield self.new(Report, revision=revision, kind=kind, sentence=CHANGES[0], sender="someone", at=at)
 
 
+def put(document: Document, post: Post) -> None:
+    """Write the draft's own columns, as kb.flow.revising does."""
+    plain = document.plain()
+    columns = {name: plain[name] for name in SAME_NAME} | plain["scores"] | plain["flags"]
+    for name, value in {**columns, "difficulty": plain["difficulty"] or ""}.items():
+        setattr(post, name, value)
+
+
 def fill(posts: int, revisions: int) -> None:
     """Write everything in one transaction, in which the guards of the tables sleep."""
     made = min(posts, DIFFERENT)
@@ -330,11 +333,13 @@ def again(field: Field, last: dict[type[Model], int]) -> str:
     return f'"{field.column}"'
 
 
+_render = cache(render)
+
+
 @contextmanager
 def remembering() -> Iterator[None]:
     """Render the same body once."""
-    render = cache(publishing.render)
-    with mock.patch.object(publishing, "render", render), mock.patch.object(flagging, "render", render):
+    with mock.patch.object(publishing, "render", _render), mock.patch.object(flagging, "render", _render):
         yield
 
 
