@@ -137,7 +137,9 @@ def stored(
 
 def has(request: HttpRequest, etag: str) -> bool:
     """Whether the reader has the answer with this ETag."""
-    header, tag = request.headers.get("If-None-Match", ""), f'"{etag}"'
+    header, tag = request.META.get("HTTP_IF_NONE_MATCH"), f'"{etag}"'
+    if header is None:
+        return False
     return header.strip() == "*" or tag in [held.removeprefix("W/") for held in parse_etags(header)]
 
 

@@ -6,7 +6,6 @@ texts repeat; titles, topics, entities and scores do not, and some are named far
 
 import gc
 import hashlib
-import json
 import random
 from collections import defaultdict
 from collections.abc import Iterator
@@ -23,10 +22,11 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import Model
 
+from kb import words
 from kb.choices import ChangeKind, FacetKind, Origin, State, Verdict
 from kb.document import Document, Scores
 from kb.document import Entity as Named
-from kb.flow import publishing, tagging
+from kb.flow import indexing, publishing, tagging
 from kb.models import (
     Change,
     Checklist,
@@ -40,7 +40,9 @@ from kb.models import (
     PublishedChecklist,
     PublishedFacet,
     PublishedRevision,
+    PublishedSpelling,
     PublishedTag,
+    PublishedText,
     Revision,
 )
 from kb.sources import synthesis
@@ -53,6 +55,7 @@ APART = timedelta(minutes=5)  # from one post to the next
 FILLED: tuple[type[Model], ...] = (
     *(Post, Revision, Decision, Publication, PublishedRevision, Change),
     *(Entity, PostEntity, Checklist, ChecklistItem, Image, PublishedFacet, PublishedTag),
+    *(PublishedText, PublishedSpelling),
 )
 PARTS = {
     "kb_postentity": "id, post_id, entity_id, position",
@@ -243,6 +246,8 @@ def fill(posts: int, *, processes: int = 1) -> None:
             publishing.queue_up()
             tell(f"{'tags and counts':<30}")
             tagging.recount()
+            tell(f"{'words':<30}")
+            indexing.recount()
     list_entities_and_checklists()
     reset_sequences()
 
@@ -271,7 +276,7 @@ def write(task: Task) -> None:
             for table, values in rows.parts(number, document):
                 parts[table].append(values)
     gc.enable()
-    add_search(batch[Publication])
+    add_words(batch)
     with transaction.atomic(), connection.cursor() as cursor:
         # The tables' guards look at one row after the other; what they guard was made right.
         for model, found in batch.items():
@@ -341,39 +346,15 @@ _INDEXES = """
 """
 
 
-def add_search(publications: list[Any]) -> None:
-    """Put the search vectors in, as the database makes them: of each text's body once."""
-    with connection.cursor() as cursor:
-        for one in publications:
-            if one.html not in _of_bodies:
-                cursor.execute(_OF_BODY, [publishing.unescape(publishing.words(one.html.replace("<", " <")))])
-                _of_bodies[one.html] = cursor.fetchone()[0]
-        weighted = [list(column) for column in zip(*map(searched, publications), strict=True)]
-        cursor.execute(_OF_ALL, weighted)
-        for one, (vector,) in zip(publications, cursor.fetchall(), strict=True):
-            one.search = vector
-
-
-def searched(one: Publication) -> tuple[str, str, str, str]:
-    """What publishing puts into the search column: three texts by weight, and the body's own vector."""
-    detail = json.loads(one.detail_json)
-    entities = [key.partition(":")[2] for key in one.entities]
-    return (
-        one.title,
-        " ".join((one.topic, *one.stack, *one.tools, *entities)),
-        " ".join((one.summary, detail["brief"], *(point["text"] for point in detail["outline"]))),
-        _of_bodies[one.html],
-    )
-
-
-_of_bodies: dict[str, str] = {}
-_OF_BODY = "SELECT setweight(to_tsvector('english', %s), 'D')::text"
-_OF_ALL = """
-    SELECT (setweight(to_tsvector('english', a), 'A') || setweight(to_tsvector('english', b), 'B')
-            || setweight(to_tsvector('english', c), 'C') || d::tsvector)::text
-      FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) WITH ORDINALITY AS t (a, b, c, d, place)
-     ORDER BY place
-"""
+def add_words(batch: dict[type[Model], list[Model]]) -> None:
+    """What searches look at, beside each publication."""
+    for one in batch[Publication]:
+        made = words.vector(indexing.texts(one))
+        moments = {"published_at": one.published_at, "withhold_at": one.withhold_at}
+        batch[PublishedText].append(
+            PublishedText(publication=one, length=made.length, words=made.literal, **moments)
+        )
+        batch[PublishedSpelling].append(PublishedSpelling(publication=one, words=sorted(made.words)))
 
 
 def list_entities_and_checklists() -> None:
@@ -396,7 +377,7 @@ def list_entities_and_checklists() -> None:
 def reset_sequences() -> None:
     with connection.cursor() as cursor:
         for model in FILLED:
-            if model is not PublishedTag:
+            if model not in {PublishedTag, PublishedText, PublishedSpelling}:
                 table = model._meta.db_table
                 last = f"(SELECT max(id) + 1 FROM {table})"
                 cursor.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {last})")
