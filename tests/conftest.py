@@ -52,6 +52,10 @@ SLOW = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--accept-examples", action="store_true", help="write kb/api/examples.json anew")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put slow files first: `--no-loadscope-reorder` gives files to workers in this order."""

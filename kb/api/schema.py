@@ -1,12 +1,15 @@
 """Turn the declarations of views, forms and shapes into OpenAPI 3.1."""
 
+import json
 from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from django import forms
 from django.conf import settings
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from kb import document
 from kb.api import shapes
@@ -92,6 +95,7 @@ def describe(
     }
     headers = [*(KEPT if is_kept else ()), *ALWAYS]
     return extend_schema(
+        examples=[example for status in (200, *refusals) if (example := _example(name, status))],
         operation_id=name,
         summary=summary,
         description=more,
@@ -106,6 +110,27 @@ def describe(
             },
         },
     )
+
+
+def _example(name: str, status: int) -> OpenApiExample | None:
+    """What was asked and answered in a small world; tests ask again and compare."""
+    known = _examples().get(f"{name} {status}")
+    if known is None:
+        return None
+    return OpenApiExample(
+        f"{name} {status}",
+        summary=known["request"],
+        value=known["body"],
+        response_only=True,
+        status_codes=[str(status)],
+        media_type="application/json" if status == 200 else PROBLEM,
+    )
+
+
+@cache
+def _examples() -> dict[str, Any]:
+    file = Path(__file__).with_name("examples.json")
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def _filters_first(form: type[forms.BaseForm]) -> list[tuple[str, forms.Field]]:
