@@ -21,7 +21,7 @@ COUNTED = ("kb_change_id_seq", "kb_publication_id_seq", "kb_publishedentity_id_s
 PASSWORDS = {
     "title": "Rotate a database password without downtime",
     "body": "## Before\n\nMake a second login with the same rights.\n\n## Switch\n\n"
-    "```sh\nkubectl set env deploy/api DB_USER=api_b\n```\n\nWatch connections of the first login go to zero.",
+    "```sh\nkubectl set env deploy/api DB_USER=api_b\n```\n\nWait until the first login has no connection.",
     "topic": "secrets",
     "summary": "Two logins take turns, so no service ever holds a dead password.",
     "outline": [{"label": "Before", "text": "A second login"}, {"label": "Switch", "text": "One by one"}],

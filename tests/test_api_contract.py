@@ -1,4 +1,4 @@
-"""What front ends may rely on: the committed description, its examples, and no answer that it does not know."""
+"""What front ends may rely on: the committed description, its examples, and no answer beside it."""
 
 import copy
 import json

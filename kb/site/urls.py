@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from kb.site import machines, searching, views
+from kb.site import guide, machines, searching, views
 
 app_name = "site"
 urlpatterns = [
@@ -16,6 +16,7 @@ urlpatterns = [
     path("entities/", views.entities, name="entities"),
     path("entities/<str:type>/<str:slug>/", views.entity, name="entity"),
     path("embed/", views.embed, name="embed"),
+    path("guide/", guide.guide, name="guide"),
     path("login/", views.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(next_page="site:home"), name="logout"),
     path("feed.atom", machines.feed, name="feed"),
