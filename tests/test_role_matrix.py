@@ -29,7 +29,17 @@ from django.urls import Resolver404, URLPattern, URLResolver, get_resolver, reso
 
 from kb.choices import Severity
 from kb.document import Checklist, Document
-from kb.flow import commenting, criteria, publishing, reporting, reviewing, revising, subscribing, synonyms
+from kb.flow import (
+    commenting,
+    criteria,
+    issuing,
+    publishing,
+    reporting,
+    reviewing,
+    revising,
+    subscribing,
+    synonyms,
+)
 from kb.models import (
     Decision,
     Delivery,
@@ -64,6 +74,7 @@ WORDLESS = (
     "/admin/kb/post/<int:pk>/review/reopen-flag/<int:flag>/",
     *(f"/admin/kb/post/<int:pk>/comments/<int:comment>/{act}/" for act in ("resolve", "reopen")),
     "/admin/kb/criteria/<int:pk>/retire/",
+    "/admin/kb/accesstoken/<int:pk>/revoke/",
     *(f"/admin/kb/hook/<int:pk>/{act}/" for act in ("secret", "test")),
     "/admin/kb/delivery/<int:pk>/again/",
     "/admin/kb/synonym/<int:pk>/retire/",
@@ -143,6 +154,7 @@ def make_world() -> SimpleNamespace:
     receipt = Receipt.objects.create(run=run, place="a.txt:1", outcome="created", post=post)
     checklist = publishing.checklist_key(Checklist(title="Before", items=("run linting",)))
     saved = SavedFilter.objects.create(owner=people["reviewer"], name="Old ones", query="age=30")
+    token, _ = issuing.issue("status page", owner=people["editor"], scopes=["read"], expires_at=None, at=NOW)
     notice = Notice.objects.create(user=people["reviewer"], sentence="Look.", post=post, at=NOW)
     autocomplete = "app_label=kb&model_name=postentity&field_name=entity&term=un"
     hook = subscribing.make("Index", **HOOK, by=people["administrator"], at=NOW)
@@ -168,6 +180,7 @@ def make_world() -> SimpleNamespace:
             "/admin/kb/criteria/": checked.pk,
             "/admin/kb/synonym/": same.pk,
             "/admin/kb/importrun/": run.pk,
+            "/admin/kb/accesstoken/": token.pk,
             "/admin/kb/receipt/": receipt.pk,
             "/admin/kb/revision/": post.head.pk,
             "/admin/kb/flag/": flag.pk,
@@ -187,6 +200,7 @@ def make_world() -> SimpleNamespace:
             },
             "/admin/kb/delivery/<int:pk>/again/": f"/admin/kb/delivery/{told.pk}/again/",
             "/admin/kb/synonym/<int:pk>/retire/": f"/admin/kb/synonym/{same.pk}/retire/",
+            "/admin/kb/accesstoken/<int:pk>/revoke/": f"/admin/kb/accesstoken/{token.pk}/revoke/",
             "/admin/autocomplete/": f"/admin/autocomplete/?{autocomplete}",
             "/admin/r/<path:content_type_id>/<path:object_id>/": f"/admin/r/{type_of_posts}/{post.pk}/",
             "/admin/^(?P<app_label>kb|auth)/$": "/admin/kb/",
@@ -290,6 +304,7 @@ def filled(world: SimpleNamespace) -> dict[str, dict[str, Any]]:
         "/admin/kb/queue/filters/<int:pk>/": {"name": "Renamed"},
         f"{acts}/comment/": {"number": head.number, "text": "Why?"},
         f"{acts}/mend/": {"number": head.number, "field": "summary", "text": "New.", "reason": "Typo"},
+        "/admin/kb/accesstoken/add/": {"label": "feed", "owner": "editor", "scopes": "read", "lasts": "30"},
         "/admin/kb/criteria/add/": {"name": "New", "items": "It runs"},
         "/admin/kb/criteria/<path:object_id>/change/": {"seen": 1, "items": "It runs\nIt ends"},
         "/admin/kb/hook/add/": {"label": "New", **HOOK},
@@ -564,6 +579,7 @@ def test_each_role_does_what_its_rights_say_and_no_more(seen: Walk) -> None:
         "/admin/kb/criteria/add/",
         "/admin/kb/criteria/<path:object_id>/change/",
         "/admin/kb/criteria/<int:pk>/retire/",
+        "/admin/kb/accesstoken/<int:pk>/revoke/",
         # Adding one, or giving it another secret, shows the secret and so sends nobody elsewhere.
         "/admin/kb/hook/<path:object_id>/change/",
         *(f"/admin/kb/hook/<int:pk>/{act}/" for act in ("switch", "test")),
