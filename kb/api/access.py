@@ -23,7 +23,7 @@ from config.sender import sender
 from kb import access_token
 from kb.api.problems import InsufficientScope, InvalidToken
 from kb.flow import metering  # noqa: TID251  (when a token was used, no content)
-from kb.models.access import AccessToken
+from kb.models.access import opening
 
 # For the one thing it does to a request: nothing that the API answers changes a session.
 _sessions = SessionMiddleware(lambda request: HttpResponse())
@@ -73,14 +73,15 @@ def _by_token(offered: str, at: datetime) -> Reader:
         raise InvalidToken("The Authorization header has no token: expected “Bearer kb_…”.")
     if not access_token.is_whole(token.strip()):
         raise InvalidToken("This is no access token, or it was not copied whole: its checksum is wrong.")
-    found = AccessToken.objects.valid(at).filter(hash=access_token.digest(token.strip()))
-    for pk, scopes, used_at in found.order_by().values_list("pk", "scopes", "last_used_at"):
-        if used_at is None or used_at < at - metering.MINUTE:
-            with suppress(DatabaseError):  # a note that is missing refuses nobody
-                metering.note_use(pk, at=at)
-        return Reader("token", str(pk), frozenset(scopes))
-    # The same words for what never was, has expired, was revoked, or is of somebody who left.
-    raise InvalidToken("This access token is not valid, or no longer. Ask an administrator for another.")
+    found = opening(token.strip(), at)
+    if found is None:
+        # The same words for what never was, has expired, was revoked, or is of somebody who left.
+        raise InvalidToken("This access token is not valid, or no longer. Ask an administrator for another.")
+    pk, scopes, used_at = found
+    if used_at is None or used_at < at - metering.MINUTE:
+        with suppress(DatabaseError):  # a note that is missing refuses nobody
+            metering.note_use(pk, at=at)
+    return Reader("token", str(pk), frozenset(scopes))
 
 
 def _by_session(request: HttpRequest) -> Reader:
