@@ -105,6 +105,9 @@ def _shape(place: str, was: Node, now: Node, old: Node, new: Node, above: tuple[
     above = (*above, name) if name else above
     yield from (f"{place} may be {kind} now" for kind in _wider(_values(was, old), _values(now, new)))
     was, now = _resolved(was, old), _resolved(now, new)
+    for union in ("anyOf", "oneOf"):
+        for one, other in zip(was.get(union, ()), now.get(union, ()), strict=False):
+            yield from _shape(place, one, other, old, new, above)
     for member, form in was.get("properties", {}).items():
         after = now.get("properties", {}).get(member)
         if after is None:

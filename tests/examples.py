@@ -90,10 +90,17 @@ ASKED = {
     "meta 200": "/api/v1/posts/rotate-a-password/meta/",
     "revisions 200": "/api/v1/posts/prove-a-backup/revisions/",
     "revision 200": "/api/v1/posts/prove-a-backup/revisions/1/",
+    "diff 200": "/api/v1/posts/prove-a-backup/revisions/1/diff/2/",
+    "facets 200": "/api/v1/facets/?kind=stack",
+    "search 200": "/api/v1/search/?q=restore a bakcup",
+    "suggest 200": "/api/v1/suggest/?q=pass",
+    "status 200": "/api/v1/status/",
     "entities 200": "/api/v1/entities/?type=stack",
     "entity 200": "/api/v1/entities/stack/postgresql/",
     "checklists 200": "/api/v1/checklists/",
+    "entity_posts 200": "/api/v1/entities/problem/password%20rotation/posts/?brief=true",
     "checklist 200": f"/api/v1/checklists/{CHECKLIST}/",
+    "checklist_posts 200": f"/api/v1/checklists/{CHECKLIST}/posts/?brief=true",
     "changes 200": "/api/v1/changes/?since=0&limit=4",
 }
 
