@@ -378,6 +378,15 @@ class Options(BaseSettings):
             undo="unset it and restart",
         ),
     ] = 6000
+    KB_SEMANTIC: Annotated[
+        Literal["auto", "off"],
+        Option(
+            what="Search by meaning and similar posts by meaning, where the extra `semantic` and pgvector are "
+            "there; see `manage.py meaning`",
+            expected="auto or off",
+            undo="unset it and restart; vectors that were stored stay",
+        ),
+    ] = "auto"
     KB_DIGEST: Annotated[
         bool,
         Option(

@@ -160,6 +160,7 @@ KB_API_RATE_TOKEN = options.KB_API_RATE_TOKEN
 KB_SITE_NAME = options.KB_SITE_NAME
 KB_HOOK_PRIVATE = options.KB_HOOK_PRIVATE
 KB_VERSION = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+KB_SEMANTIC = options.KB_SEMANTIC
 KB_DIGEST = options.KB_DIGEST
 KB_DIGEST_FROM = options.KB_DIGEST_FROM
 KB_BASE_URL = options.base_url()

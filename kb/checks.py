@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register  # noqa: A004  (Django's own name)
 
 from config.options import declared, options
+from kb import meaning
 
 # Of the tests and of .ci/run.
 NO_SETTINGS = {"KB_BROWSER", "KB_BROWSER_REQUIRED"}
@@ -108,6 +109,12 @@ def _installation() -> Iterator[CheckMessage]:
             "DATABASE_URL is not set: the embedded database has no backups, no replica and no monitoring.",
             hint="Set it to a PostgreSQL that is looked after, or look after it yourself.",
             id="kb.W006",
+        )
+    if why_not := meaning.why_not():
+        yield Info(
+            f"Search by meaning is off: {why_not}.",
+            hint="Words find posts without it. `manage.py meaning` sets it up and tells its state.",
+            id="kb.I002",
         )
     if settings.KB_READ_ACCESS == "public":
         yield Info(

@@ -16,6 +16,7 @@ LEAVES = (
     "kb.document",
     "kb.errors",
     "kb.likeness",
+    "kb.meaning",
     "kb.merge",
     "kb.outgoing",
     "kb.reading_time",
@@ -27,7 +28,7 @@ LEAVES = (
 STAGES = (
     *("demonstrating", "maintaining", "delivering", "subscribing", "importing", "drafting"),
     *("reporting", "revising", "commenting", "flagging", "verifying", "reviewing", "criteria"),
-    *("scheduling", "synonyms", "publishing", "tagging", "indexing", "telling"),
+    *("scheduling", "synonyms", "embedding", "publishing", "tagging", "indexing", "telling"),
     *("queueing", "digesting", "filtering", "noticing", "issuing", "metering", "permitting"),
 )
 DOORS = {

@@ -49,6 +49,7 @@ from config.embedded.binaries import Binaries
 DATABASE = OWNER = "kb"
 READER = "kb_reading"
 ADMIN = "postgres"
+EXTENSION = "vector"  # for search by meaning
 SOCKET = ".s.PGSQL.5432"
 # Recovery after a crash replays up to a few gigabytes of log; giving up early would lock the data away.
 PATIENCE_SECONDS = 600
@@ -528,6 +529,18 @@ def _provide(connection: psycopg.Connection[tuple[object, ...]]) -> None:
         connection.execute(
             sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER))
         )
+    # Here last of all, so that an interrupted start does it again.
+    if not connection.execute("SELECT 1 FROM pg_extension WHERE extname = %s", [EXTENSION]).fetchone():
+        _extend(connection, "template1", DATABASE, connection.info.dbname)
+
+
+def _extend(connection: psycopg.Connection[tuple[object, ...]], *databases: str) -> None:
+    """Create pgvector, which the owner of a database may not: here, and for databases made from the template."""
+    for name in databases:
+        with psycopg.connect(
+            host=connection.info.host, user=ADMIN, dbname=name, connect_timeout=10, autocommit=True
+        ) as other:
+            other.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(sql.Identifier(EXTENSION)))
 
 
 def _system_locale() -> str:

@@ -15,9 +15,10 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Exists, OuterRef, QuerySet
 
+from kb import likeness
 from kb.errors import InvalidDocument, Refused
-from kb.flow import metering, publishing, queueing, revising, scheduling, verifying
-from kb.models import Flag, Post, Publication, Schedule, Upkeep, VerificationPolicy
+from kb.flow import embedding, metering, publishing, queueing, revising, scheduling, verifying
+from kb.models import Flag, Likeness, Post, Publication, Schedule, Upkeep, VerificationPolicy
 
 MOST = 1_000  # posts a step and run
 _LOCK = 0x6B75  # "ku": one run of upkeep at a time
@@ -34,6 +35,7 @@ class Done:
     withheld: int = 0
     hashed: int = 0
     indexed: int = 0
+    embedded: int = 0
     failed: list[str] = field(default_factory=list)
 
     @property
@@ -52,11 +54,11 @@ def upkeep(*, at: datetime, most: int = MOST) -> Done | None:
         done.flagged = _each(_overdue(at)[:most], lambda post: verifying.flag_overdue(post, at=at), done)
         withheld = Publication.objects.filter(withhold_at__lte=at).order_by("withhold_at")
         done.withheld = _each(_posts(withheld[:most]), lambda post: verifying.withhold(post, at=at), done)
-        missing = Post.objects.filter(likeness=None, head__isnull=False).select_related("head")
         metering.forget(at=at)
-        done.hashed = _each(missing.order_by("pk")[:most], revising.note_likeness, done)
+        done.hashed = _each(_unhashed(most), revising.note_likeness, done)
         missing = Post.objects.filter(text=None, head__isnull=False).select_related("head")
         done.indexed = _each(missing.order_by("pk")[:most], revising.note_words, done)
+        done.embedded = embedding.keep_up(most)
         return done
 
 
@@ -105,6 +107,14 @@ def _overdue(at: datetime) -> QuerySet[Post]:
     )
     overdue = Post.objects.filter(~Exists(flags), publication__review_by__lte=at)
     return overdue.order_by("publication__review_by", "pk")
+
+
+def _unhashed(most: int) -> list[Post]:
+    """Posts without hashes of this method: made by an older kb, or never."""
+    posts = Post.objects.filter(head__isnull=False).select_related("head")
+    missing = list(posts.filter(likeness=None).order_by("pk")[:most])
+    stale = Likeness.objects.stale(likeness.METHOD).order_by("method")[: most - len(missing)]
+    return missing + list(posts.filter(likeness__in=[row.pk for row in stale]))
 
 
 # --- Dates that follow the policies ---

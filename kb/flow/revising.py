@@ -379,10 +379,14 @@ def _freeze(post: Post, document: Document, version: str, frozen: Frozen) -> Rev
 def note_likeness(post: Post) -> Likeness:
     """Keep the hashes of the newest revision by which near duplicates are found."""
     newest = head(post)
-    row = Likeness(post=post, fingerprint=newest.fingerprint, bands=likeness.bands(newest.document))
+    bands = likeness.bands(newest.document)
+    row = Likeness(post=post, fingerprint=newest.fingerprint, bands=bands, method=likeness.METHOD)
     # One statement, whether there is a row or not.
     Likeness.objects.bulk_create(
-        [row], update_conflicts=True, unique_fields=["post"], update_fields=["fingerprint", "bands"]
+        [row],
+        update_conflicts=True,
+        unique_fields=["post"],
+        update_fields=["fingerprint", "bands", "method"],
     )
     return row
 

@@ -20,6 +20,7 @@ from kb.models.publication import (
     PublishedText,
     PublishedTotals,
     PublishedWord,
+    PublishedVector,
 )
 from kb.models.revision import Decision, Flag, Revision, SourceRecord
 from kb.models.verification import Oversight, Report, Upkeep, Verification, VerificationPolicy
@@ -59,6 +60,7 @@ __all__ = [
     "PublishedText",
     "PublishedTotals",
     "PublishedWord",
+    "PublishedVector",
     "QueueItem",
     "RateWindow",
     "Receipt",

@@ -157,19 +157,30 @@ class LikenessQuerySet(models.QuerySet["Likeness"]):
         own = Likeness.objects.filter(post=post).values_list("bands", flat=True).first()
         return self.filter(bands__overlap=own).exclude(post=post) if own else self.none()
 
+    def stale(self, method: int) -> Self:
+        """Those that another method made: their bands meet none of this one but by chance."""
+        # As two ranges: the index knows no "other than".
+        return self.filter(models.Q(method__lt=method) | models.Q(method__gt=method))
+
 
 class Likeness(models.Model):
-    """Hashes of a post's newest text, of which near duplicates share some (MinHash, Broder 1997)."""
+    """Hashes of a post's newest text, of which near duplicates share some; see kb.likeness."""
 
     post = models.OneToOneField(Post, primary_key=True, on_delete=models.CASCADE, related_name="likeness")
     fingerprint = models.CharField(max_length=64, help_text="Of the revision that was hashed.")
     bands = ArrayField(models.BigIntegerField(), default=list)
+    method = models.BigIntegerField(
+        default=0, help_text="kb.likeness.METHOD at that time: bands of another method are made again."
+    )
 
     objects = LikenessQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "likenesses"
-        indexes = [GinIndex(fields=["bands"], name="kb_likeness_bands")]
+        indexes = [
+            GinIndex(fields=["bands"], name="kb_likeness_bands"),
+            models.Index(fields=["method"], name="kb_likeness_by_method"),
+        ]
 
     def __str__(self) -> str:
         return f"Likeness of {self.post}"

@@ -288,6 +288,29 @@ def moment(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+class PublishedVector(models.Model):
+    """Where the meaning of a publication points, by the model of this name.
+
+    The vector itself is the column `vector` of pgvector's type halfvec, and no field: it is there once
+    `manage.py meaning` was run on a server that has pgvector. SQL of kb.flow.embedding writes it, and that of
+    kb.reading asks for it.
+    """
+
+    readers_may_see = True
+
+    publication = models.OneToOneField(
+        Publication, primary_key=True, on_delete=models.CASCADE, related_name="+"
+    )
+    model = models.CharField(max_length=60, help_text="Name of the model that made it.")
+    fingerprint = models.CharField(max_length=64, help_text="Of the content that it was made of.")
+
+    objects = models.Manager()
+    reading = ReadingManager()
+
+    def __str__(self) -> str:
+        return f"Vector of publication {self.publication_id}"
+
+
 class Change(models.Model):
     """One entry of the feed. Numbers grow in the order of commits: a lock makes publishers queue."""
 

@@ -145,6 +145,9 @@ class Upkeep(models.Model):
     done_to = models.BigIntegerField(
         null=True, help_text="Publications up to this one follow them; None: all of them."
     )
+    embedded_to = models.BigIntegerField(
+        default=0, help_text="What changes up to this one published has its vector, where there are vectors."
+    )
 
     class Meta:
         verbose_name_plural = "upkeep"

@@ -19,6 +19,7 @@ WORDS = {
     "withheld": "withheld from readers",
     "hashed": "hashed to find duplicates",
     "indexed": "indexed for the search of the admin",
+    "embedded": "can be found by meaning",
 }
 
 
