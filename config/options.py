@@ -381,8 +381,8 @@ class Options(BaseSettings):
     KB_SEMANTIC: Annotated[
         Literal["auto", "off"],
         Option(
-            what="Search by meaning and similar posts by meaning, where the extra `semantic` and pgvector are "
-            "there; see `manage.py meaning`",
+            what="Search by meaning, and posts similar in meaning, where the extra `semantic` and "
+            "pgvector are; see `manage.py meaning`",
             expected="auto or off",
             undo="unset it and restart; vectors that were stored stay",
         ),

@@ -6,7 +6,7 @@ The flow, one way:
                              admin -> flow.drafting -> flow.revising -> Revision
     Revision, Flags -> flow.reviewing -> Decision -> flow.publishing -> Publication + Change -> api, site
 
-The rooms: document, choices, errors, render, article, diff, merge, likeness, meaning, reading_time and sources are
-leaves; models say what is; flow is the only code that changes state; admin and management are the editors'
-and operators' doors; api and site are the readers' doors and see publications alone.
+The rooms: document, choices, errors, render, article, diff, merge, likeness, meaning, reading_time and
+sources are leaves; models say what is; flow is the only code that changes state; admin and management are the
+editors' and operators' doors; api and site are the readers' doors and see publications alone.
 """

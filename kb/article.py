@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import slugify
 
 HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
-OWN_IDS = ("main", "q", "sections", "care", "about")  # of templates/kb/post.html and its base
+OWN_IDS = ("main", "q", "sections", "care", "about", "similar")  # of templates/kb/post.html and its base
 
 
 @dataclass(frozen=True)

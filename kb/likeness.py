@@ -52,7 +52,7 @@ def _hash(place: int, band: list[int]) -> int:
     return int.from_bytes(digest) >> 1  # a signed column of 64 bits
 
 
-# Bands are stored, and a release of rensa may hash otherwise: what it makes of a text of ours tells methods apart.
+# Bands are stored, and a release of rensa may hash otherwise: what it makes of a fixed text tells that.
 METHOD = _bands({"the same runs", "same runs give", "runs give the", "give the same", "the same bands"})[0]
 
 

@@ -1,9 +1,9 @@
 """Turn texts into vectors that point the same way where the texts mean the same.
 
-The model sits behind `Embedder`, so that another one needs a class here and nothing elsewhere: vectors are stored
-with the model's name, and those of another name are neither compared nor kept. WordLlama (static word vectors,
-averaged; 16 MB in its wheel, no torch, no download) is the optional extra `semantic`; without it, or with
-KB_SEMANTIC=off, `embedder()` is None and everything else works as before.
+The model sits behind `Embedder`, so that another one needs a class here and nothing elsewhere: vectors are
+stored with the model's name, and those of another name are neither compared nor kept. WordLlama (static word
+vectors, averaged; 16 MB in its wheel, no torch, no download) is the optional extra `semantic`; without it, or
+with KB_SEMANTIC=off, `embedder()` is None and everything else works as before.
 
 A process loads the model when it first embeds something: 1 second and about 105 MB.
 """
@@ -83,7 +83,7 @@ def of_query(model: Embedder, text: str) -> Vector:
 
 
 def of_documents(model: Embedder, documents: Iterable[Document]) -> list[Vector]:
-    """Half title, half all of the text, each of length 1: on judged collections a tenth better than all as one."""
+    """Half title, half all of the text, each of length 1: a tenth better than all as one, as measured."""
     parts = [(document.title, _text(document)) for document in documents]
     titles = model.embed([title for title, _ in parts])
     texts = model.embed([text for _, text in parts])

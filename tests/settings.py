@@ -38,3 +38,5 @@ for _database in DATABASES.values():  # noqa: F405
     _options["options"] = f"{_options.get('options', '')} -c synchronous_commit=off".strip()
 # Whose minute ends when is no matter of most tests; tests/test_rate_limits.py looks at the limits themselves.
 KB_API_RATE_ADDRESS = KB_API_RATE_TOKEN = 0
+# Loading the model takes a second of each process: tests of it switch it on.
+KB_SEMANTIC = "off"

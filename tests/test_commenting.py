@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, transaction
 
+from kb import likeness
 from kb.document import Document
 from kb.errors import Refused
 from kb.flow import commenting, criteria, reviewing
-from kb.likeness import bands, similarity
+from kb.likeness import bands, passages, similarity
 from kb.models import Comment, Criteria, Decision, Flag, Likeness, Post, QueueItem, Tick
 
 pytestmark = pytest.mark.django_db
@@ -162,3 +163,33 @@ def test_near_duplicates_are_found_and_strangers_are_not(make_post: Any) -> None
     assert list(found) == [near]
     assert similarity(one.document(), near.document()) > 0.9
     assert bands(Document(title="Short")) == []
+
+
+def test_what_two_texts_share_is_told_as_the_first_one_writes_it() -> None:
+    one = Document(
+        title="One",
+        body="First of all: stop the *service*, wait a minute, then start it again. Call me. And once "
+        "more: look at the log of the service before you go home.",
+    )
+    other = Document(
+        title="Other",
+        body="Look at the log of the service before you sleep. Else stop the service, wait a minute, then "
+        "start it again!",
+    )
+
+    assert [(passage.words, passage.text) for passage in passages(one, other)] == [
+        (11, "stop the *service*, wait a minute, then start it again"),
+        (9, "look at the log of the service before you"),
+    ]
+    assert passages(one, Document(title="Short")) == []
+
+
+def test_bands_of_a_text_stay_what_they_are_while_the_method_is_the_same() -> None:
+    document = Document(
+        title="Bands", body="are stored, so that a release of the library must not change them."
+    )
+
+    assert (likeness.METHOD, bands(document)[:2]) == (
+        5548266053069202081,
+        [5551943722831641756, 7358063236462858274],
+    )

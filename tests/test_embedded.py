@@ -132,6 +132,19 @@ def test_text_is_utf_8_with_the_builtin_locale(server: EmbeddedServer):
     assert row == ("UTF8", "b", "C.UTF-8", "GRÖßE É")
 
 
+def test_every_database_of_it_has_pgvector(server: EmbeddedServer):
+    installed = "SELECT count(*) = 1 FROM pg_extension WHERE extname = 'vector'"
+
+    with _connect(server) as connection:
+        # From the template, as a test database is.
+        connection.autocommit = True
+        connection.execute("CREATE DATABASE copy")
+
+    assert _ask(server, installed)
+    with psycopg.connect(host=str(server.ensure()), user="kb", dbname="copy") as copy:
+        assert copy.execute(installed).fetchone() == (True,)
+
+
 def test_a_word_in_typographic_quotes_is_found_without_them(server: EmbeddedServer):
     assert _ask(server, "SELECT to_tsvector('simple', '“Größe”') @@ to_tsquery('simple', 'größe')")
 

@@ -290,6 +290,21 @@ def test_a_taken_address_gets_a_number_and_the_receipt_says_so(take: Import, mak
     ]
 
 
+def test_a_near_duplicate_is_told_with_the_post_that_has_the_text(take: Import, make_post: Any) -> None:
+    text = "Two logins take turns, so that a password can be rotated while all services run as before."
+    make_post(title="Rotate a password", slug="rotate", body=text)
+
+    told = take(
+        record("1", title="How to rotate", body=f"{text} Now."), record("2", title="Else", body=text[::-1])
+    )
+
+    assert [receipt.reason for receipt in told] == [
+        "A near duplicate of “Rotate a password” (rotate): 64% of all runs of three words are in both. Its "
+        "review page shows what they share.",
+        "",
+    ]
+
+
 def test_keys_that_kb_does_not_know_are_named(take: Import) -> None:
     line = json.loads(record())
 

@@ -147,6 +147,7 @@ def test_near_duplicates_come_with_how_much_they_share_and_a_comparison(
     (near,) = response.context["near"]
     assert near.post == twin
     assert near.percent > 80
+    assert [(passage.text, passage.words) for passage in near.passages] == [(TEXT.rstrip("."), 31)]
     assert f'href="{address("review", post, base=f"post-{twin.pk}")}#changes"' in text_of(response)
 
 
@@ -692,4 +693,4 @@ def test_comments_ticks_and_near_duplicates_cost_the_same_whether_one_or_three(
                 post, **seen(post), by=people.second_reviewer, at=timezone.now(), comment="Seen.", ticks=ticks
             )
 
-    assert (queries(one), queries(three)) == (22, 22)
+    assert (queries(one), queries(three)) == (21, 21)

@@ -535,7 +535,7 @@ def _provide(connection: psycopg.Connection[tuple[object, ...]]) -> None:
 
 
 def _extend(connection: psycopg.Connection[tuple[object, ...]], *databases: str) -> None:
-    """Create pgvector, which the owner of a database may not: here, and for databases made from the template."""
+    """Create pgvector, which the owner of a database may not, in these; new ones copy the template."""
     for name in databases:
         with psycopg.connect(
             host=connection.info.host, user=ADMIN, dbname=name, connect_timeout=10, autocommit=True

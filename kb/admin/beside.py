@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from textwrap import shorten
 from typing import Any
 
 from django.contrib.postgres.search import SearchRank
@@ -12,16 +13,18 @@ from kb import words
 from kb.choices import Origin
 from kb.diff import LABELS
 from kb.document import Document
-from kb.likeness import similarities
+from kb.likeness import Passage, passages, similarities
 from kb.models import Likeness, Post, Publication, Revision, SourceRecord
 from kb.models.publication import TsQuery
 
 MAX_SOURCE = 200_000  # characters of a source record on the page
 MOST_NEAR = 5
 MOST_COMPARED = 150_000  # characters of other posts
-LEAST_ALIKE = 30  # percent: below, two texts merely share a turn of phrase
+LEAST_ALIKE = 0.3  # below, two texts merely share a turn of phrase
+PASSAGES = 3  # of each near duplicate
+MOST_PASSAGE = 400  # characters
 MOST_SIMILAR = 5
-MOST_CANDIDATES = 200  # posts that are ranked, of those that may be alike
+MOST_CANDIDATES = 200  # posts that are ranked
 MOST_WORDS = 12  # of title, topic and entities, to search by
 MOST_REVISIONS = 50
 MOST_BYTES = 2_000_000  # of the revisions that are read to tell who wrote what
@@ -29,10 +32,12 @@ MOST_BYTES = 2_000_000  # of the revisions that are read to tell who wrote what
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """Another post with much of the same text."""
+    """Another post with much of the same text, and what both say in the same words, the longest first."""
 
     post: Post
     percent: int
+    passages: list[Passage]
+    more: int  # passages beyond those
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +60,25 @@ class Authorship:
 
 def near(post: Post, document: Document) -> list[Near]:
     """The posts whose newest text is most like this one, the likest first."""
-    own = set(post.likeness.bands) if hasattr(post, "likeness") else set()
-    candidates = Likeness.objects.near(post).values_list("post", "bands")[:MOST_CANDIDATES]
-    # Those that share most bands are likely the likest: they alone are read and compared in full.
-    shared = sorted(candidates, key=lambda row: -len(own.intersection(row[1])))
-    likest = [pk for pk, _bands in shared[:MOST_NEAR]]
+    likest = Likeness.objects.likest(post, MOST_NEAR)
     posts = Post.objects.filter(pk__in=likest).select_related("head", "publication")
     posts = posts.only("title", "slug", "head__canonical", "publication__version")
     others = list(_compared(sorted(posts, key=lambda other: likest.index(other.pk))))
     alike = similarities(document, [other.head.document for other in others])
-    found = [Near(other, round(100 * share)) for other, share in zip(others, alike, strict=True)]
-    return sorted((one for one in found if one.percent >= LEAST_ALIKE), key=lambda one: -one.percent)
+    found = [
+        _near(document, other, round(100 * share))
+        for other, share in zip(others, alike, strict=True)
+        if share >= LEAST_ALIKE
+    ]
+    return sorted(found, key=lambda one: -one.percent)
+
+
+def _near(document: Document, other: Post, percent: int) -> Near:
+    shared = passages(document, other.head.document)
+    shown = [
+        replace(one, text=shorten(one.text, MOST_PASSAGE, placeholder=" …")) for one in shared[:PASSAGES]
+    ]
+    return Near(other, percent, shown, len(shared) - len(shown))
 
 
 def _compared(posts: Iterable[Post]) -> Iterator[Post]:

@@ -131,6 +131,22 @@ class Card(Serializer):
     expanded = DictField(required=False, child=JSONField(), help_text="With `expand`: `meta`, the meta JSON.")
 
 
+class SimilarReason(Serializer):
+    kind = CharField(help_text="topic, stack, tool, an entity's type, or meaning.")
+    values = _lines(help_text="What both posts have; none for meaning.")
+    text = CharField(help_text="For people.")
+
+
+class SimilarPost(Serializer):
+    post = Card()
+    score = FloatField(min_value=0, help_text="To compare within this answer; the scale may change.")
+    reasons = SimilarReason(many=True)
+
+
+class SimilarPosts(Serializer):
+    results = SimilarPost(many=True)
+
+
 class OutlinePoint(Serializer):
     label = CharField()
     text = CharField()

@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from kb.api import docs, entities, finding, views
+from kb.api import docs, entities, finding, similar, views
 from kb.api.door import NothingHere
 
 app_name = "api"
@@ -11,6 +11,7 @@ urlpatterns = [
     path("posts/", views.Posts.as_view(), name="posts"),
     path("posts/<slug:slug>/", views.Post.as_view(), name="post"),
     path("posts/<slug:slug>/meta/", views.Meta.as_view(), name="meta"),
+    path("posts/<slug:slug>/similar/", similar.SimilarPosts.as_view(), name="similar"),
     path("posts/<slug:slug>/revisions/", views.Revisions.as_view(), name="revisions"),
     path("posts/<slug:slug>/revisions/<int:number>/", views.Revision.as_view(), name="revision"),
     path("posts/<slug:slug>/revisions/<int:number>/diff/<int:to>/", views.Diff.as_view(), name="diff"),

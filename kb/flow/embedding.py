@@ -1,8 +1,8 @@
 """Turn what is published into vectors by which it is found by its meaning.
 
-Nothing but approved content comes here: what is embedded is the revision of a publication. The vectors are no
-part of publishing, so that nobody who approves waits for a model to load: upkeep makes them within its next run,
-`manage.py meaning` all that lack. A vector of content that changed since counts for nothing (kb.reading.meaning).
+Nothing but approved content comes here: what is embedded is the revision of a publication. Vectors are no
+part of publishing, so that nobody who approves waits for a model to load: the next run of upkeep makes them,
+and `manage.py meaning` all that lack. One of content that changed since counts for nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,8 @@ _COUNT = """
       FROM kb_publication p LEFT JOIN kb_publishedvector v ON v.publication_id = p.id
 """
 _INDEXES = """
-    SELECT i.relname, x.indisvalid, pg_get_indexdef(i.oid) FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+    SELECT i.relname, x.indisvalid, pg_get_indexdef(i.oid)
+      FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
      WHERE x.indrelid = 'kb_publishedvector'::regclass AND i.relname LIKE 'kb\\_publishedvector\\_near%'
 """
 # Only of what is still what it was when it was embedded.
@@ -104,8 +105,8 @@ def set_up() -> Embedder:
     except Error as error:
         told = str(error).partition("\n")[0]
         raise Refused(
-            f"Search by meaning is off: this user may not set it up ({told}). An administrator of the server has "
-            "to run, in this database: CREATE EXTENSION vector; then run manage.py meaning again.",
+            f"Search by meaning is off: this user may not set it up ({told}). An administrator of the server "
+            "has to run, in this database: CREATE EXTENSION vector; then run manage.py meaning again.",
             code="no_meaning",
         ) from error
     return model
@@ -137,7 +138,7 @@ def keep_up(most: int) -> int:
 
 
 def index(model: Embedder) -> None:
-    """Let the nearest be found without looking at all. After filling: one by one it would take much longer."""
+    """Let the nearest be found without looking at all. After filling: one by one would take longer."""
     literal = _literal(model)
     kept = False
     with connection.cursor() as cursor:
@@ -156,7 +157,7 @@ def index(model: Embedder) -> None:
         )
 
 
-def _lacking(within: str, value: object, model: Embedder, most: int = BATCH) -> list[int]:
+def _lacking(within: str, value: int | list[str], model: Embedder, most: int = BATCH) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(_LACKING.format(within=within), [value, model.name, most])
         return [pk for (pk,) in cursor.fetchall()]

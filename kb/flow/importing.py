@@ -8,15 +8,16 @@ from typing import Any, NamedTuple
 
 from django.db import DataError, IntegrityError, OperationalError, transaction
 
-from kb import sources
+from kb import likeness, sources
 from kb.choices import Origin, Outcome
 from kb.errors import KbError, Problem, Refused, SourceError
 from kb.flow import permitting, publishing, queueing, revising
-from kb.models import ImportRun, Post, Receipt, Revision
+from kb.models import ImportRun, Likeness, Post, Receipt, Revision
 from kb.models.post import DEMO_SOURCE
 from kb.sources import Record
 
 MAX_REASON = 10_000  # characters
+NEAR_DUPLICATE = 0.6  # of all runs of three words: from here on an import tells it
 MAX_TRIES = 20  # of one record whose address others keep taking
 DEADLOCK = "40P01"  # SQLSTATE
 
@@ -139,7 +140,9 @@ def _settle_once(record: Record, this: _Run) -> Receipt:
         source=record.source,
         source_id=record.source_id,
         outcome=settled.outcome,
-        reason=_storable(" ".join(filter(None, (settled.reason, _about_unknown(record))))),
+        reason=_storable(
+            " ".join(filter(None, (settled.reason, _about_unknown(record), _about_near(settled))))
+        ),
         post=settled.post,
         revision=settled.revision,
     )
@@ -218,6 +221,24 @@ def _about_unknown(record: Record) -> str:
     if not record.unknown:
         return ""
     return f"Kept, but not known to kb: {', '.join(record.unknown)}."
+
+
+def _about_near(settled: Settled) -> str:
+    """Which post has the same text already, for whoever decides on the two."""
+    if settled.outcome not in {Outcome.CREATED, Outcome.UPDATED} or settled.revision is None:
+        return ""
+    likest = (
+        Post.objects.filter(pk__in=Likeness.objects.likest(settled.post, 1)).select_related("head").first()
+    )
+    if likest is None or likest.head is None:
+        return ""
+    share = likeness.similarity(settled.revision.document, likest.head.document)
+    if share < NEAR_DUPLICATE:
+        return ""
+    return (
+        f"A near duplicate of “{likest}” ({likest.slug}): {share:.0%} of all runs of three words are in "
+        "both. Its review page shows what they share."
+    )
 
 
 def _rejected(this: _Run, place: str, reason: str, *, source: str = "", source_id: str = "") -> Receipt:

@@ -19,8 +19,8 @@ from kb.models.publication import (
     PublishedTerm,
     PublishedText,
     PublishedTotals,
-    PublishedWord,
     PublishedVector,
+    PublishedWord,
 )
 from kb.models.revision import Decision, Flag, Revision, SourceRecord
 from kb.models.verification import Oversight, Report, Upkeep, Verification, VerificationPolicy
@@ -59,8 +59,8 @@ __all__ = [
     "PublishedTerm",
     "PublishedText",
     "PublishedTotals",
-    "PublishedWord",
     "PublishedVector",
+    "PublishedWord",
     "QueueItem",
     "RateWindow",
     "Receipt",

@@ -151,11 +151,21 @@ class Schedule(models.Model):
         return f"{self.get_outcome_display()}, {self.publish_at:%Y-%m-%d %H:%M}"
 
 
+MOST_CANDIDATES = 200  # posts with a common band that are looked at
+
+
 class LikenessQuerySet(models.QuerySet["Likeness"]):
     def near(self, post: Post) -> Self:
         """Those of other posts that share a band: candidates to compare in full."""
-        own = Likeness.objects.filter(post=post).values_list("bands", flat=True).first()
+        own = post.likeness.bands if hasattr(post, "likeness") else []
         return self.filter(bands__overlap=own).exclude(post=post) if own else self.none()
+
+    def likest(self, post: Post, most: int) -> list[int]:
+        """The posts that share most bands with this one, most first: likely the likest."""
+        own = set(post.likeness.bands) if hasattr(post, "likeness") else set()
+        candidates = self.near(post).values_list("post", "bands")[:MOST_CANDIDATES]
+        shared = sorted(candidates, key=lambda row: (-len(own.intersection(row[1])), row[0]))
+        return [pk for pk, _bands in shared[:most]]
 
     def stale(self, method: int) -> Self:
         """Those that another method made: their bands meet none of this one but by chance."""

@@ -283,11 +283,6 @@ class PublishedChecklist(models.Model):
         return self.title or "Checklist"
 
 
-def moment(at: datetime) -> str:
-    """A moment as every answer writes it, in UTC with a Z."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
 class PublishedVector(models.Model):
     """Where the meaning of a publication points, by the model of this name.
 
@@ -309,6 +304,11 @@ class PublishedVector(models.Model):
 
     def __str__(self) -> str:
         return f"Vector of publication {self.publication_id}"
+
+
+def moment(at: datetime) -> str:
+    """A moment as every answer writes it, in UTC with a Z."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 class Change(models.Model):

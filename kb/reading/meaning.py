@@ -4,8 +4,8 @@ One query, by the index of pgvector. Everything here gives nothing, and says why
 neither the extra `semantic` nor a column with vectors; the model is loaded by the first search of a process.
 
 What the numbers are from: five public judged collections (Cranfield, CACM, NPL, NFCorpus twice), nDCG@10.
-Words alone 0.414 on average; ranks fused by 1 / (10 + rank), vectors counting 0.4, 0.424; what is here, 0.430.
-A vector says little below 0.3, and questions about something else altogether rarely find a post above 0.4.
+Words alone 0.414 on average; fused by 1 / (10 + rank), vectors counting 0.4, 0.424; as done here, 0.430. A
+vector says little below 0.3, and questions about something else altogether rarely find a post above 0.4.
 """
 
 from collections.abc import Mapping
@@ -52,23 +52,22 @@ def why_not() -> str:
 def near_sql(model: Embedder, target: str, most: int) -> str:
     """SELECT publication_id, published_at, likeness of the publications nearest to the SQL of a vector.
 
-    The outer FROM item comes first, for its value is the inner limit: it lets the index look far enough. The
-    name of the model stands as text, as in the index's condition.
+    The outer FROM item lets the index look far enough, and comes first: the inner one asks for its value.
+    The name of the model stands as text, as in the index's condition.
     """
     size = int(model.dimensions)
-    name = model.name.replace("'", "''")
-    # Percent signs of a name would be taken for parameters.
-    assert "%" not in name
+    name = model.name.replace("'", "''").replace("%", "%%")
     return f"""
         SELECT n.publication_id, p.published_at, n.likeness
           FROM (SELECT set_config('hnsw.ef_search', '{most}', true)::int AS most OFFSET 0) AS look,
                LATERAL (
                    SELECT v.publication_id, v.fingerprint,
                           1 - ((v.vector::halfvec({size})) <=> {target}::halfvec({size})) AS likeness
-                     FROM kb_publishedvector v WHERE v.model = '{name}'
-                    ORDER BY (v.vector::halfvec({size})) <=> {target}::halfvec({size}) LIMIT look.most
+                     FROM kb_publishedvector v WHERE v.model = '{name}' AND look.most > 0
+                    ORDER BY (v.vector::halfvec({size})) <=> {target}::halfvec({size}) LIMIT {most}
                ) AS n
-          JOIN kb_publication p ON p.id = n.publication_id AND p.fingerprint = n.fingerprint AND {present("p")}
+          JOIN kb_publication p ON p.id = n.publication_id AND p.fingerprint = n.fingerprint
+           AND {present("p")}
     """  # noqa: S608  (numbers and names of our own)
 
 
@@ -79,9 +78,7 @@ def nearest(
     floor: float = FLOOR,
     within: PublicationQuerySet | None = None,
 ) -> list[Row]:
-    """(publication, published_at, likeness 0 to 1) of at most `limit`, the nearest first, none below the floor.
-
-    """
+    """(publication, published_at, likeness) of at most `limit`, the nearest first, none below the floor."""
     model = meaning.embedder()
     if model is None or not text.strip() or not stored():
         return []
@@ -102,7 +99,7 @@ def nearest(
 def fused(by_words: Mapping[int, float], near: Mapping[int, float]) -> dict[int, float]:
     """One score for each publication that is found by its words, or is near enough without any of them.
 
-    Each score counts by its share of the best of its kind. Those that are not near count as the last of the near.
+    Each counts by its share of the best of its kind. Those that are not near count as the last of the near.
     """
     best = max(by_words.values(), default=0.0) or 1.0
     nearest, last = max(near.values(), default=1.0), min(near.values(), default=0.0)

@@ -1,9 +1,9 @@
 """Turn a publication into those that are like it, the likest first, each with its reasons in words.
 
-One query. Candidates come from what it shares with few others (topic, stack, tools, entities), the newest posts of
-each, and from its nearest vectors where vectors are kept. A candidate scores the share of what is rare about
-the post that it has too, and how close it is in meaning. Rare is what counts: of a hundred thousand posts about
-Python no one is like another for that alone.
+One query. Candidates come from what it shares with few others (topic, stack, tools, entities), the newest
+posts of each, and from its nearest vectors where vectors are kept. A candidate scores the share of what is
+rare about the post that it has too, and how close it is in meaning. Rare is what counts: of a hundred
+thousand posts about Python no one is like another for that alone.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,9 @@ FACETS = 16  # the rarest ones of a post
 EACH = 60  # newest posts with one of them
 SCORED = 200  # candidates that share most
 NEAR = 30  # candidates by meaning
-FLOOR = 0.2  # of 1 for all that is rare, and 1 for the same meaning: below, posts merely have something in common
+FLOOR = (
+    0.2  # of 1 for all that is rare and 1 for the same meaning; below, posts merely have something in common
+)
 CLOSE = 0.5  # likeness of two vectors from which it is told as a reason
 UNLIKE = 0.4  # likeness of two vectors that counts for nothing
 DAMPER = 0.6  # of what is rare about a post, so that one common thing is not all there is
@@ -81,7 +83,7 @@ WITH post AS MATERIALIZED (
     ) AS found WHERE id <> (SELECT id FROM post) GROUP BY id
 ), scored AS MATERIALIZED (
     SELECT p.id, p.published_at, c.likeness, shared.kinds, shared.keys,
-           coalesce(shared.worth, 0) / ((SELECT sum(worth) FROM own) + {DAMPER})
+           coalesce(shared.worth, 0) / ((SELECT coalesce(sum(worth), 0) FROM own) + {DAMPER})
            + greatest(0, c.likeness - {UNLIKE}) / {1 - UNLIKE} AS score
       FROM candidate c JOIN kb_publication p USING (id), LATERAL (
           SELECT sum(own.worth) AS worth, array_agg(own.kind ORDER BY own.worth DESC, own.id) AS kinds,

@@ -25,6 +25,7 @@ from kb.choices import ReportKind
 from kb.errors import Refused, TooOften
 from kb.flow import reporting  # noqa: TID251  (the one thing that readers may bring in)
 from kb.models.publication import Publication, PublishedEntity
+from kb.reading.similar import similar
 from kb.site.access import for_readers, for_reporters, refuse_hidden
 from kb.site.listing import listing
 
@@ -77,6 +78,7 @@ def post(request: HttpRequest, slug: str) -> HttpResponse:
         overdue=_is_overdue(_review_by(detail["review"])),
         entities=[{**entity, "page": _page_of(entity["url"])} for entity in detail["entities"]],
         shows_images=all(may_show(image["url"]) for image in detail["images"]),
+        similar=similar(slug),
         has_panel=any(detail[name] for name in ("owner", "expected_result", "rollback_note")),
     )
 

@@ -1,4 +1,4 @@
-"""Let what is published be found by its meaning: make room for vectors, fill what lacks, index it, tell the state."""
+"""Let what is published be found by its meaning: make room for vectors, fill it, index it, tell the state."""
 
 from typing import Any
 

@@ -26,7 +26,7 @@ from django.utils import timezone
 
 from config.options import PROJECT
 from kb.errors import Refused
-from kb.flow import demonstrating
+from kb.flow import demonstrating, embedding
 from kb.management import demo
 from kb.models import Post, Publication
 from kb.models.post import DEMO_SOURCE
@@ -81,6 +81,7 @@ class Command(BaseCommand):
         self._say("Tables and groups: ready")
         self._make_users()
         self._make_posts()
+        self._make_meaning()
 
     def _make_users(self) -> None:
         made = {name: password for name in GROUPS if (password := make_user(name))}
@@ -111,6 +112,17 @@ class Command(BaseCommand):
         published = Post.objects.demo().published().count()
         what = f"{written} written" if written else "there already"
         self._say(f"Demo posts: {what}; {published} are published, {waiting} wait for review")
+
+    def _make_meaning(self) -> None:
+        """Vectors, where this machine has what they need; words find posts everywhere."""
+        try:
+            model = embedding.set_up()
+        except Refused as refused:
+            self._say(str(refused))
+            return
+        made = sum(embedding.fill(model))
+        embedding.index(model)
+        self._say(f"Search by meaning: on, {made} posts embedded")
 
     def _tell(self, number: int, total: int) -> None:
         if self.stdout.isatty():
