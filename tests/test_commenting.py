@@ -178,7 +178,7 @@ def test_what_two_texts_share_is_told_as_the_first_one_writes_it() -> None:
     )
 
     assert [(passage.words, passage.text) for passage in passages(one, other)] == [
-        (11, "stop the *service*, wait a minute, then start it again"),
+        (10, "stop the *service*, wait a minute, then start it again"),
         (9, "look at the log of the service before you"),
     ]
     assert passages(one, Document(title="Short")) == []

@@ -299,7 +299,7 @@ def test_a_near_duplicate_is_told_with_the_post_that_has_the_text(take: Import, 
     )
 
     assert [receipt.reason for receipt in told] == [
-        "A near duplicate of “Rotate a password” (rotate): 64% of all runs of three words are in both. Its "
+        "A near duplicate of “Rotate a password” (rotate): 68% of all runs of three words are in both. Its "
         "review page shows what they share.",
         "",
     ]

@@ -221,7 +221,7 @@ class TestLists:
         expected = {
             "/": 1,
             "/search/?q=login": 4,
-            f"/posts/{slug}/": 1,
+            f"/posts/{slug}/": 2,  # the post, and what is like it
             "/entities/": 1,
             "/entities/stack/postgresql/": 2,
             "/embed/": 1,
