@@ -110,7 +110,8 @@ def _installation() -> Iterator[CheckMessage]:
             hint="Set it to a PostgreSQL that is looked after, or look after it yourself.",
             id="kb.W006",
         )
-    if why_not := meaning.why_not():
+    # Off by the setting is off on purpose.
+    if settings.KB_SEMANTIC != "off" and (why_not := meaning.why_not()):
         yield Info(
             f"Search by meaning is off: {why_not}.",
             hint="Words find posts without it. `manage.py meaning` sets it up and tells its state.",
