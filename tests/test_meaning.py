@@ -16,6 +16,7 @@ from kb.document import Document
 from kb.flow import embedding, maintaining, publishing, reviewing, revising
 from kb.models import Post, Publication, PublishedVector
 from kb.reading import meaning as reading
+from kb.reading.search import search
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reading"])
 
@@ -212,6 +213,30 @@ def test_both_ranks_count_and_meaning_alone_needs_to_be_near() -> None:
     }
     assert reading.fused({1: 2.0}, {}) == {1: 1.0}
     assert reading.fused({}, {}) == {}
+
+
+def test_a_search_finds_by_words_and_by_meaning_and_tells_which(
+    kept: Colours, make_post: MakePost, publish: Publish
+) -> None:
+    for title, body in (("Rose", "red"), ("Red tape", "office"), ("Sea", "blue"), ("Tomato", "red fruit")):
+        publish(make_post(title=title, slug=title.split()[0].lower(), body=body, summary=body))
+    run()
+
+    def found(text: str) -> list[tuple[str, list[str]]]:
+        return [(hit.slug, sorted(hit.by)) for hit in search(text).hits]
+
+    # No post has the word "redden", whose nearest direction is red.
+    assert found("redden") == [
+        ("tomato", ["meaning"]),
+        ("red", ["meaning"]),
+        ("rose", ["meaning"]),
+    ]
+    assert ("red", ["meaning", "words"]) in found("red tape")
+    assert [slug for slug, _ in found("redden -fruit")] == ["red", "rose"]
+    assert found("office") == [("red", ["words"])]
+    assert [hit.slug for hit in search("redden", within=Publication.objects.filter(slug="rose")).hits] == [
+        "rose"
+    ]
 
 
 # --- Without it ---------------------------------------------------------------------------------------------

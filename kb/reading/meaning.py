@@ -8,12 +8,12 @@ Words alone 0.414 on average; fused by 1 / (10 + rank), vectors counting 0.4, 0.
 vector says little below 0.3, and questions about something else altogether rarely find a post above 0.4.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import monotonic
 
-from kb import meaning
+from kb import meaning, words
 from kb.meaning import Embedder
-from kb.models.publication import PublicationQuerySet
+from kb.reading.ranking import MOST, Ranked, Within, among
 from kb.reading.rows import Row, present, row, rows
 
 FLOOR = 0.3  # cosine: below, likeness says nothing
@@ -26,6 +26,7 @@ _COLUMN = """
     SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('kb_publishedvector')
                     AND attname = 'vector' AND NOT attisdropped)
 """
+_WITHOUT = "SELECT publication_id FROM kb_publishedtext WHERE words @@ %s::tsquery"
 
 
 class _Stored:
@@ -76,9 +77,13 @@ def nearest(
     *,
     limit: int = NEAR,
     floor: float = FLOOR,
-    within: PublicationQuerySet | None = None,
+    within: Within = None,
+    excluded: words.Clause = (),
 ) -> list[Row]:
-    """(publication, published_at, likeness) of at most `limit`, the nearest first, none below the floor."""
+    """(publication, published_at, likeness) of at most `limit`, the nearest first, none below the floor.
+
+    None has an excluded word.
+    """
     model = meaning.embedder()
     if model is None or not text.strip() or not stored():
         return []
@@ -86,14 +91,40 @@ def nearest(
     if not any(vector):
         return []
     literal = f"[{','.join(f'{value:.5g}' for value in vector)}]"
-    inside, values = _inside(within)
+    chosen, values = among(within)
+    if excluded:
+        chosen += f" AND publication_id IN ({_WITHOUT})"
+        values.append(words.all_of((), excluded))
     sql = f"""
         WITH asked AS MATERIALIZED (SELECT %s::halfvec AS vector)
         SELECT publication_id, published_at, likeness
           FROM ({near_sql(model, "(SELECT vector FROM asked)", limit)}) AS near
-         WHERE likeness >= %s {inside} ORDER BY likeness DESC, published_at DESC, publication_id DESC
+         WHERE likeness >= %s {chosen} ORDER BY likeness DESC, published_at DESC, publication_id DESC
     """  # noqa: S608
     return rows(sql, [literal, floor, *values])
+
+
+def fuse(query: words.Query, ranked: Sequence[Ranked], within: Within = None) -> list[Ranked]:
+    """The ranks by words and by meaning as one: at most MOST, best first, of equal ones the newest."""
+    asked = " ".join(clause[0].text for clause in query.clauses)
+    near = nearest(asked, within=within, excluded=query.excluded)
+    if not near:
+        return list(ranked)
+    likeness = {publication: like for publication, _, like in near}
+    by_words = {one.publication: one.score for one in ranked}
+    moments = {publication: at for publication, at, _ in near}
+    moments |= {one.publication: one.published_at for one in ranked}
+    close = {publication for publication, like in likeness.items() if like >= ALONE}
+    found = [
+        Ranked(
+            publication,
+            score,
+            moments[publication],
+            frozenset(by for by, those in (("words", by_words), ("meaning", close)) if publication in those),
+        )
+        for publication, score in fused(by_words, likeness).items()
+    ]
+    return sorted(found, key=lambda one: (one.score, one.published_at, one.publication), reverse=True)[:MOST]
 
 
 def fused(by_words: Mapping[int, float], near: Mapping[int, float]) -> dict[int, float]:
@@ -105,11 +136,3 @@ def fused(by_words: Mapping[int, float], near: Mapping[int, float]) -> dict[int,
     nearest, last = max(near.values(), default=1.0), min(near.values(), default=0.0)
     found = by_words.keys() | {one for one, likeness in near.items() if likeness >= ALONE}
     return {one: by_words.get(one, 0.0) / best + WEIGHT * near.get(one, last) / nearest for one in found}
-
-
-def _inside(within: PublicationQuerySet | None) -> tuple[str, list[object]]:
-    if within is None:
-        return "", []
-    chosen = within.using("reading").order_by().values("pk").query
-    sql, values = chosen.get_compiler("reading").as_sql()
-    return f"AND publication_id IN ({sql})", list(values)

@@ -165,7 +165,7 @@ def _scored(said: Understood, looks: Sequence[Look], within: Within) -> tuple[li
 
 
 def _look(look: Look, within: Within) -> tuple[str, list[Any]]:
-    inside, values = _inside(within)
+    inside, values = among(within)
     if not look.is_walk:
         # Materialised: the planner would rather walk all posts by date than believe that few match.
         sql = f"""
@@ -187,7 +187,8 @@ def _look(look: Look, within: Within) -> tuple[str, list[Any]]:
     return sql, [*values, look.tsquery]
 
 
-def _inside(within: Within) -> tuple[str, list[Any]]:
+def among(within: Within) -> tuple[str, list[Any]]:
+    """The condition that `publication_id` is one of these, and its values."""
     if within is None:
         return "", []
     chosen = within.using("reading").order_by().values("pk").query

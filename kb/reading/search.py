@@ -4,7 +4,7 @@
     answer.hits[0].card                its stored card, JSON
     answer.hits[0].shown.title         safe HTML with <mark>; also .summary and .passage, of the body
     answer.hits[0].shown.reasons       [Reason("title", ["retry", "time-outs"]), Reason("body", ["Kafka"])]
-    answer.hits[0].by                  {"words"}: why it is here; a `fuse` may add others, such as "meaning"
+    answer.hits[0].by                  {"words", "meaning"}: why it is here
     answer.total, answer.is_exact      how many can be reached, and whether there are no more than these
     answer.widened                     few posts have all words, so some of these lack some
     answer.corrections                 [Correction("kafak", "kafka")]: no post has the first
@@ -13,8 +13,8 @@
     answer.next                        the cursor of the next page, or ""
 
 The query language is that of kb.words.query. Ranks are BM25F over bounded candidates (kb.reading.ranking).
-Whoever has ranks of another kind gives a `fuse`: it gets the query and these ranks, at most MOST, and gives
-the ranks that count, at most MOST; cards, highlights, facets and cursors go by those.
+`fuse` gets the query and these ranks, at most MOST, and gives the ranks that count, at most MOST; cards,
+highlights, facets and cursors go by those. Where vectors are kept, it adds what means the same.
 
 A cursor names the last post that was shown and its place, so that a page goes on after that post even when
 others moved meanwhile. It raises BadCursor for anything else.
@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from kb import words
+from kb.reading import meaning
 from kb.reading.highlights import Shown, show
 from kb.reading.ranking import MOST, Ranked, Ranking, Within, rank
 from kb.reading.rows import present, rows
@@ -103,13 +104,14 @@ def search(
     cursor: str = "",
     is_begun: bool = False,
     with_facets: bool = True,
-    fuse: Fuse | None = None,
+    fuse: Fuse = meaning.fuse,
 ) -> Answer:
     """The posts that are meant, of those `within`; `is_begun`: the last word may not be typed to its end."""
     after = _read(cursor)
     said = understand(words.query(text[:LONGEST]), is_begun=is_begun)
     ranking = rank(said, within)
-    ranked = fuse(said.query, ranking.posts, within) if fuse else ranking.posts
+    # A word that is not typed to its end means nothing yet.
+    ranked = ranking.posts if is_begun else fuse(said.query, ranking.posts, within)
     first = _place_after(after, ranked)
     shown = ranked[first : first + limit]
     last = first + len(shown)
