@@ -359,6 +359,7 @@ def test_status_tells_what_is_published_and_nothing_of_drafts(
             "number": get(client, "/changes/")["results"][-1]["number"],
             "at": "2026-11-23T12:00:00Z",
         },
+        "search_by_meaning": {"on": False, "why_not": "KB_SEMANTIC is off: set it to auto"},
     }
     assert (status.content, status.headers["ETag"]) == (before.content, before.headers["ETag"])
 

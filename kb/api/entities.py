@@ -13,7 +13,7 @@ from kb.api.schema import describe
 from kb.api.selecting import pick
 from kb.choices import FacetKind
 from kb.models.publication import PublishedChecklist, PublishedEntity, moment
-from kb.reading import publications
+from kb.reading import meaning, publications
 from kb.reading.facets import facets
 
 
@@ -193,5 +193,6 @@ class Status(ReadView):
             "entities": entities,
             "checklists": checklists,
             "newest_change": {"number": change, "at": moment(at)} if change else None,
+            "search_by_meaning": {"on": not (why_not := meaning.why_not()), "why_not": why_not},
         }
         return stored(request, as_bytes(body), at=at)

@@ -440,6 +440,11 @@ class NewestChange(Serializer):
     at = DateTimeField()
 
 
+class SearchByMeaning(Serializer):
+    on = BooleanField()
+    why_not = CharField(help_text="For whoever runs this installation; empty where it is on.")
+
+
 class Status(Serializer):
     version = CharField(help_text="Of kb.")
     read_access = ChoiceField(["public", "authenticated"])
@@ -447,3 +452,4 @@ class Status(Serializer):
     entities = _count()
     checklists = _count()
     newest_change = NewestChange(allow_null=True, help_text="As in the feed.")
+    search_by_meaning = SearchByMeaning()

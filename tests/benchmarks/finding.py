@@ -18,15 +18,17 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, transaction
 
+from kb import meaning
 from kb.choices import Verdict
 from kb.document import Document
-from kb.flow import indexing, publishing
+from kb.flow import embedding, indexing, publishing
 from kb.management import demo
 from kb.models import Decision, Post, Publication, Revision
-from kb.reading.search import ranked_for
+from kb.reading.search import ranked_for, search
 from kb.sources import synthesis
 from tests.benchmarks.desk import use_own_database
 from tests.benchmarks.filling import switch
@@ -141,6 +143,10 @@ def by_kb(query: str) -> list[str]:
     return [slugs[pk] for pk in best]
 
 
+def by_words_and_meaning(query: str) -> list[str]:
+    return [hit.slug for hit in search(query, limit=DEPTH, with_facets=False).hits]
+
+
 def by_postgresql(query: str) -> list[str]:
     """Any word, ranked by ts_rank over title, summary and text: what the database offers by itself."""
     asked = "replace(plainto_tsquery('english', %s)::text, '&', '|')::tsquery"
@@ -166,7 +172,14 @@ def main() -> None:
     publish(known.items(), User.objects.create_user("reviewer"))
     queries = judged(known)
     print(f"{len(known)} posts\n{'':<14}{'':<12}{'queries':>8}{'hit@1':>8}{'MRR':>8}{'nDCG@10':>8}")
-    for name, find in {"kb": by_kb, "ts_rank": by_postgresql}.items():
+    ways: dict[str, Find] = {"kb": by_kb, "ts_rank": by_postgresql}
+    settings.KB_SEMANTIC = "auto"
+    if model := meaning.embedder():
+        embedding.set_up()
+        sum(embedding.fill(model))
+        embedding.index(model)
+        ways["kb, meaning"] = by_words_and_meaning
+    for name, find in ways.items():
         for kind, figures in measure(queries, find).items():
             print(f"{name:<14}{kind:<12}{figures}")
 

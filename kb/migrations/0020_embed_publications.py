@@ -16,7 +16,7 @@ UNGUARD = "DROP TRIGGER kb_publishing_alone_writes_what_readers_see ON kb_publis
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("kb", "0018_synonym_rights"),
+        ("kb", "0019_index_lists"),
     ]
 
     operations = [
