@@ -91,6 +91,7 @@ ASKED = {
     "revisions 200": "/api/v1/posts/prove-a-backup/revisions/",
     "revision 200": "/api/v1/posts/prove-a-backup/revisions/1/",
     "diff 200": "/api/v1/posts/prove-a-backup/revisions/1/diff/2/",
+    "similar 200": "/api/v1/posts/rotate-a-password/similar/",
     "facets 200": "/api/v1/facets/?kind=stack",
     "search 200": "/api/v1/search/?q=restore a bakcup",
     "suggest 200": "/api/v1/suggest/?q=pass",

@@ -174,7 +174,7 @@ def test_a_new_record_takes_few_queries(take: Import, django_assert_num_queries:
     take(record("1"))
 
     # With 2 of the run itself, and 2 of the savepoint that stands for the record's transaction in a test.
-    with django_assert_num_queries(2 + 2 + 14):
+    with django_assert_num_queries(2 + 2 + 15):
         take(record("2", title="Another note"))
 
 
