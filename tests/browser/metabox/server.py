@@ -1,9 +1,11 @@
-"""A real server for pages that embed the meta box, under the policy that kb sends, and places in the box."""
+"""Real servers for pages that embed the meta box, under the policy that kb sends, and places in the box."""
 
+import hashlib
 import json
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -30,33 +32,66 @@ class Answer:
     # Answers are held back until this is set.
     gate: threading.Event | None = None
 
+    @property
+    def etag(self) -> str:
+        return f'"{hashlib.sha256(self.body).hexdigest()[:16]}"'
+
+
+@dataclass
+class Request:
+    method: str
+    path: str
+    headers: Message
+    status: int = 0
+
 
 class Server:
     """Canned answers by path, beside the real static files, on a free port of loopback."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}
-        self.requests: list[tuple[str, str | None]] = []
+        self.requests: list[Request] = []
+        # Origins whose pages may read what is here (CORS), as KB_API_ORIGINS names them.
+        self.origins: set[str] = set()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                server.requests.append((self.path, self.headers.get("Cookie")))
+                request = Request("GET", self.path, self.headers)
+                server.requests.append(request)
                 answer = server.find(self.path)
                 if answer.gate:
                     answer.gate.wait(10)
+                if answer.status == 200 and self.headers.get("If-None-Match") == answer.etag:
+                    answer = Answer(b"", 304, headers={"ETag": answer.etag})
+                request.status = answer.status
                 # Some tests want the page to give up waiting.
                 with suppress(ConnectionError):
                     self.send(answer)
 
+            def do_OPTIONS(self) -> None:
+                server.requests.append(Request("OPTIONS", self.path, self.headers, 204))
+                allowed = {"Access-Control-Allow-Headers": "Authorization", "Access-Control-Max-Age": "0"}
+                self.send(Answer(b"", 204, headers=allowed))
+
             def send(self, answer: Answer) -> None:
                 self.send_response(answer.status)
-                self.send_header("Content-Type", answer.kind)
-                self.send_header("Content-Length", str(len(answer.body)))
-                self.send_header("Content-Security-Policy", POLICY)
+                if answer.status not in {204, 304}:
+                    self.send_header("Content-Type", answer.kind)
+                    self.send_header("Content-Length", str(len(answer.body)))
+                self.send_header("Content-Security-Policy", server.policy)
                 self.send_header("X-Content-Type-Options", "nosniff")
                 if answer.status >= 400:
                     self.send_header("Cache-Control", "no-store")  # as kb does; browsers would keep a 410
+                if answer.status == 200 and answer.kind == "application/json":
+                    self.send_header("Cache-Control", "private, no-cache")
+                    self.send_header("ETag", answer.etag)
+                if self.path.startswith("/static/"):
+                    self.send_header("Access-Control-Allow-Origin", "*")  # as WhiteNoise does
+                elif (origin := self.headers.get("Origin")) in server.origins:
+                    self.send_header("Access-Control-Allow-Origin", origin)
+                    self.send_header("Access-Control-Expose-Headers", "Retry-After, X-Request-ID, ETag")
+                    self.send_header("Vary", "Origin")
                 for name, value in answer.headers.items():
                     self.send_header(name, value)
                 self.end_headers()
@@ -69,6 +104,7 @@ class Server:
         self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.05})
         self.thread.start()
         self.origin = f"http://127.0.0.1:{self.http.server_port}"
+        self.policy = POLICY
 
     def find(self, path: str) -> Answer:
         if path.startswith("/static/"):
@@ -83,27 +119,30 @@ class Server:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.answers[path] = Answer(raw, **more)
 
-    def has_page(self, box: str, *, tokens: bool = True, theme: str = "", path: str = "/") -> str:
+    def has_page(
+        self, body: str = "", *, path: str = "/", tokens: bool = True, head: str = "", html: str = ""
+    ) -> str:
+        """Have a page that runs the box; return its address."""
         sheet = '<link rel="stylesheet" href="/static/kb/tokens.css">' if tokens else ""
-        switch = f' data-theme="{theme}"' if theme else ""
-        html = (
-            f'<!doctype html><html lang="en-GB"{switch}><head><meta charset="utf-8"><title>A note</title>'
-            f'<meta name="viewport" content="width=device-width">{sheet}'
-            '<script type="module" src="/static/kb/metabox.js"></script>'
-            f"</head><body>{box}</body></html>"
+        text = (
+            f'<!doctype html><html lang="en-GB" {html}><head><meta charset="utf-8"><title>A note</title>'
+            f'<meta name="viewport" content="width=device-width">'
+            f'<meta name="color-scheme" content="light dark">'
+            f'{sheet}<script type="module" src="/static/kb/metabox.js"></script>{head}'
+            f"</head><body>{body}</body></html>"
         )
-        self.answers[path] = Answer(html.encode(), kind="text/html; charset=utf-8")
+        self.answers[path] = Answer(text.encode(), kind="text/html; charset=utf-8")
         return self.origin + path
 
-    def asked(self, path: str) -> int:
-        return sum(asked == path for asked, _ in self.requests)
+    def asked(self, path: str) -> list[Request]:
+        return [request for request in self.requests if request.path == path]
 
     def forget(self) -> None:
         """Have no answers, as in the beginning; whoever waits for one gets it."""
         for answer in self.answers.values():
             if answer.gate:
                 answer.gate.set()
-        self.answers, self.requests = {}, []
+        self.answers, self.requests, self.origins, self.policy = {}, [], set(), POLICY
 
     def close(self) -> None:
         self.http.shutdown()
