@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
@@ -564,6 +565,18 @@ class TestEveryPage:
         assert '&lt;kb-meta-box src="/api/v1/posts/real/meta/"&gt;&lt;/kb-meta-box&gt;' in text
         assert '&lt;script type="module" src="/static/kb/metabox.js"&gt;&lt;/script&gt;' in text
         assert 'href="/api/v1/docs/"' in text
+
+    @pytest.mark.usefixtures("public")
+    def test_the_reference_names_what_the_types_name(self, client: Client) -> None:
+        types = Path("kb/static/kb/metabox.d.ts").read_text(encoding="utf-8")
+        attributes = types.split("KbMetaBoxAttributes {")[1].split("\n}")[0]
+        named = re.findall(r'^  "?([a-z-]+)"?\?:', attributes, re.M)
+        named += re.findall(r'"(kb-[a-z]+)": CustomEvent', types)
+
+        text = page(client.get("/embed/"))
+
+        rows = re.findall(r"<tr><td><code>([a-z-]+)</code>", text)
+        assert set(rows) == {*named, "lang"}
 
 
 # --- The article --------------------------------------------------------------------------------------------

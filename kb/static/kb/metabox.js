@@ -25,9 +25,10 @@ const STYLE = `
   container-type: inline-size;
   color: var(--_ink);
   font: 400 var(--kb-size, 14px)/1.5 var(--kb-font, system-ui, sans-serif);
-  text-align: start;
+  text-align: left;
   overflow-wrap: anywhere;
 }
+:host(:dir(rtl)) { text-align: right; }
 :host([hidden]) { display: none; }
 :host([theme="light"]) { color-scheme: light; }
 :host([theme="dark"]) { color-scheme: dark; }
@@ -37,7 +38,7 @@ const STYLE = `
 :focus-visible { outline: 2px solid var(--_accent); outline-offset: 2px; }
 .box:focus { outline: none; }
 .title { font-size: 1.15em; padding: 12px var(--_gap); }
-p, li, dd, span { max-inline-size: 72ch; unicode-bidi: plaintext; text-align: match-parent; }
+p, li, dd, span { max-inline-size: 72ch; unicode-bidi: plaintext; }
 a { color: var(--_accent); text-underline-offset: 2px; }
 .muted, dt { color: var(--_muted); }
 .mono, .outline dt, .chip, .label { font-size: .86em; }
@@ -117,7 +118,7 @@ sheet.replaceSync(STYLE);
 const TIMEOUT_MS = 10_000;
 const SLOW_MS = 3000;
 const RETRIES = 2;
-// After a longer pause than this the reader asks, not the box.
+// After a longer pause the reader asks.
 const LONGEST_WAIT_MS = 10_000;
 const TRANSIENT = [429, 502, 503, 504];
 const DAY = /^\d{4}-\d\d-\d\d$/;
@@ -383,10 +384,9 @@ export class KbMetaBox extends HTMLElement {
   #render() {
     const hadFocus = this.#box.contains(this.#root.activeElement);
     const content = this.#content();
-    // What stands below stays in its place until the answer is there.
+    // Nothing below moves meanwhile.
     this.#box.style.minBlockSize = this.#state === "loading" ? `max(${this.#box.offsetHeight}px, var(--kb-reserve, 0px))` : "";
     this.#box.replaceChildren(this.#heading(0, "About this note", { id: "title", class: "title", part: "heading" }), ...content);
-    // The control that had it is gone.
     if (hadFocus) this.#box.focus();
   }
 
@@ -688,7 +688,7 @@ class Ticks extends Set {
       this.clear();
       for (const index of this.items.keys()) if (stored.includes(index)) this.add(index);
     } catch (failure) {
-      // The next tick overwrites what is no JSON; blocked storage stays blocked.
+      // Blocked storage stays blocked.
       this.kept = failure instanceof SyntaxError;
     }
   }
@@ -697,7 +697,7 @@ class Ticks extends Set {
 async function refusal(answer) {
   const { status, headers } = answer;
   const problem = await answer.json().catch(() => null);
-  const requestId = asText(headers.get("X-Request-ID") ?? problem?.request_id).slice(0, 64);
+  const requestId = asText(headers.get("X-Request-ID") ?? problem?.request_id);
   const retryAfter = secondsOf(headers.get("Retry-After"));
   const retry = typeof problem?.retry === "boolean" ? problem.retry : TRANSIENT.includes(status);
   const error = new LoadError(KINDS[status] ?? (status < 500 ? "refused" : "server"), { status, retry, retryAfter, requestId, problem });

@@ -36,6 +36,10 @@ class Answer:
     def etag(self) -> str:
         return f'"{hashlib.sha256(self.body).hexdigest()[:16]}"'
 
+    def unless(self, known: str | None) -> "Answer":
+        is_known = self.status == 200 and known == self.etag
+        return Answer(b"", 304, headers={"ETag": self.etag}) if is_known else self
+
 
 @dataclass
 class Request:
@@ -62,8 +66,7 @@ class Server:
                 answer = server.find(self.path)
                 if answer.gate:
                     answer.gate.wait(10)
-                if answer.status == 200 and self.headers.get("If-None-Match") == answer.etag:
-                    answer = Answer(b"", 304, headers={"ETag": answer.etag})
+                answer = answer.unless(self.headers.get("If-None-Match"))
                 request.status = answer.status
                 # Some tests want the page to give up waiting.
                 with suppress(ConnectionError):
@@ -86,13 +89,8 @@ class Server:
                 if answer.status == 200 and answer.kind == "application/json":
                     self.send_header("Cache-Control", "private, no-cache")
                     self.send_header("ETag", answer.etag)
-                if self.path.startswith("/static/"):
-                    self.send_header("Access-Control-Allow-Origin", "*")  # as WhiteNoise does
-                elif (origin := self.headers.get("Origin")) in server.origins:
-                    self.send_header("Access-Control-Allow-Origin", origin)
-                    self.send_header("Access-Control-Expose-Headers", "Retry-After, X-Request-ID, ETag")
-                    self.send_header("Vary", "Origin")
-                for name, value in answer.headers.items():
+                allowed = server.allowed(self.path, self.headers.get("Origin", ""))
+                for name, value in {**allowed, **answer.headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(answer.body)
@@ -105,6 +103,19 @@ class Server:
         self.thread.start()
         self.origin = f"http://127.0.0.1:{self.http.server_port}"
         self.policy = POLICY
+
+    def allowed(self, path: str, origin: str) -> dict[str, str]:
+        """What pages of other origins may do."""
+        if path.startswith("/static/"):
+            return {"Access-Control-Allow-Origin": "*"}  # as WhiteNoise does
+        if origin not in self.origins:
+            return {}
+        exposed = "Retry-After, X-Request-ID, ETag"
+        return {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Expose-Headers": exposed,
+            "Vary": "Origin",
+        }
 
     def find(self, path: str) -> Answer:
         if path.startswith("/static/"):

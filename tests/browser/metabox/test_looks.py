@@ -232,6 +232,7 @@ def test_right_to_left_pages_mirror_the_box(page: Page, show: Show, sample: dict
     assert icon
     assert text
     assert icon["x"] > text["x"]
+    expect(page.locator("kb-meta-box .lead")).to_have_css("text-align", "right")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -51,7 +51,7 @@ def test_what_passes_is_asked_again_by_the_box_itself(
     page.goto(server.has_page("<p>No box yet.</p>"))
     page.evaluate(LISTEN)
     page.evaluate("src => { document.body.innerHTML = `<kb-meta-box images=link src=${src}>` }", META)
-    page.wait_for_function("heard.length > 0")
+    page.wait_for_function("() => heard.length > 0")
     server.has(META, sample)
 
     wait_for(page.locator("kb-meta-box"), "ready")
@@ -180,7 +180,7 @@ def test_every_state_is_accessible_in_both_schemes_and_directions(
     for status in refusals:
         server.has(f"/{status}.json", PROBLEM, status=status, headers={"Retry-After": "30"})
     addresses = ["", "/slow.json", *(f"/{status}.json" for status in refusals)]
-    boxes = "".join(f'<kb-meta-box src="{address}"></kb-meta-box>' for address in addresses)
+    boxes = "".join(f'<kb-meta-box src="{address}" images="link"></kb-meta-box>' for address in addresses)
     ready = f'<kb-meta-box images="link">{inline(sample)}</kb-meta-box>'
     empty = f"<kb-meta-box>{inline({})}</kb-meta-box>"
     found = {}
@@ -218,6 +218,7 @@ def test_a_page_of_another_origin_reads_what_an_operator_allowed(
     settings.KB_READ_ACCESS = "public"
     settings.KB_API_ORIGINS = (server.origin,)
     publish(make_post(slug="rotate", summary="Read from elsewhere."))
+    publish(make_post(slug="other", title="Another"))
     server.policy = POLICY.replace("connect-src 'self'", f"connect-src {live_server.url}")
     posts = f"{live_server.url}/api/v1/posts"
 
@@ -235,7 +236,7 @@ def test_a_page_of_another_origin_reads_what_an_operator_allowed(
     ]
 
     settings.KB_API_ORIGINS = ()
-    box.evaluate("(box, src) => { box.src = src }", f"{posts}/rotate/meta/")
+    box.evaluate("(box, src) => { box.src = src }", f"{posts}/other/meta/")
     expect(box.locator(".error")).to_contain_text("The server could not be reached.")
 
 
