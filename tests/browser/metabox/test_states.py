@@ -40,7 +40,7 @@ def wait_for(box: Locator, state: str) -> None:
 
 @pytest.mark.parametrize(
     ("status", "headers"),
-    [(429, {"Retry-After": "0"}), (503, {}), (502, {"Retry-After": "0"})],
+    [(429, {"Retry-After": "1"}), (503, {}), (502, {"Retry-After": "1"})],
     ids=["429", "503", "502"],
 )
 def test_what_passes_is_asked_again_by_the_box_itself(
@@ -56,7 +56,9 @@ def test_what_passes_is_asked_again_by_the_box_itself(
 
     wait_for(page.locator("kb-meta-box"), "ready")
 
-    assert page.evaluate("heard") == [["kb-retry", "busy" if status == 429 else "server"], ["kb-load", "src"]]
+    heard = page.evaluate("heard")
+    assert heard[0] == ["kb-retry", "busy" if status == 429 else "server"]
+    assert heard[-1] == ["kb-load", "src"]
 
 
 def test_a_long_wait_is_left_to_the_reader(server: Server, show: Show, troubles: Any) -> None:
