@@ -251,7 +251,7 @@ def test_the_page_asks_the_same_number_of_queries_for_one_flag_and_decision_and_
     rows = [(post.head.flags.count(), post.head.decisions.count()) for post in (one, three)]
 
     assert rows == [(1, 1), (3, 3)]
-    assert (queries(one), queries(three)) == (19, 19)
+    assert (queries(one), queries(three)) == (18, 18)
 
 
 # --- Approve ------------------------------------------------------------------------------------------------

@@ -25,9 +25,6 @@ from kb.api.problems import InsufficientScope, InvalidToken
 from kb.flow import metering  # noqa: TID251  (when a token was used, no content)
 from kb.models.access import opening
 
-# For the one thing it does to a request: nothing that the API answers changes a session.
-_sessions = SessionMiddleware(lambda request: HttpResponse())
-
 
 @dataclass(frozen=True, slots=True)
 class Reader:
@@ -87,7 +84,8 @@ def _by_token(offered: str, at: datetime) -> Reader:
 def _by_session(request: HttpRequest) -> Reader:
     cookie = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
     if cookie and "\x00" not in cookie:
-        _sessions.process_request(request)
+        # For the one thing it does to a request: nothing that the API answers changes a session.
+        SessionMiddleware(lambda request: HttpResponse()).process_request(request)
         user = request._cached_user = get_user(request)  # named so by Django; the log line looks there too
         if user.is_authenticated:
             return Reader("person", str(user.pk))
