@@ -1,6 +1,7 @@
 """One page in one query, by whichever way is short: the same publications as looking at each of them."""
 
 import operator
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -218,4 +219,5 @@ def test_facets_are_walked_along_the_key_of_their_tags(world: Rows) -> None:
         db.execute("RESET enable_seqscan; RESET enable_bitmapscan; RESET enable_sort")
 
     assert "Index Only Scan Backward using kb_publishedtag_pkey" in plan
-    assert "kb_publication_pkey" in plan
+    # By whichever index begins with it: of so few rows all cost the same.
+    assert re.search(r"Index Cond: \(id = \S*publication_id\)", plan)
