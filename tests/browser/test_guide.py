@@ -67,7 +67,9 @@ def test_the_front_end_of_the_guide_lists_shows_filters_and_copes(
     expect(page.locator("#post")).to_contain_text("Version 0.1.0, reviewed")
 
     page.evaluate("location.hash = ''")
+    expect(page.locator("#post")).to_be_empty()
     page.evaluate("location.hash = '#/api/v1/posts/n-3/'")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Note 3")
     expect(page.get_by_role("status")).to_have_text("")
     gone = Post.objects.get(slug="n-3")
     reviewing.withdraw(gone, by=people.reviewer, at=now, comment="wrong")

@@ -73,5 +73,9 @@ $("form").addEventListener("submit", (event) => {
   show(`/api/v1/posts/?${new URLSearchParams({ limit: 20, ...(stack && { stack }) })}`, list);
 });
 $("#more").addEventListener("click", () => show(next, list));
-addEventListener("hashchange", () => show(location.hash.slice(1), post));
+addEventListener("hashchange", () => {
+  const address = location.hash.slice(1);
+  if (address) show(address, post);
+  else $("#post").replaceChildren();
+});
 $("form").requestSubmit();
