@@ -7,7 +7,7 @@ import hashlib
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -15,7 +15,7 @@ from unittest import mock
 
 from django.contrib.auth.models import Group, User
 from django.db import connection, transaction
-from django.db.models import DateTimeField, Field, Model
+from django.db.models import DateTimeField, Field, JSONField, Model
 
 from kb import likeness, words
 from kb.choices import Origin, Outcome, ReportKind, State, Verdict
@@ -334,13 +334,24 @@ def again(field: Field, last: dict[type[Model], int]) -> str:
 
 
 _render = cache(render)
+_text_of = cache(indexing.text_of)
+_tokens = words.tokens
+_known_tokens = cache(lambda text: list(_tokens(text)))
 
 
 @contextmanager
 def remembering() -> Iterator[None]:
-    """Render the same body once."""
-    with mock.patch.object(publishing, "render", _render), mock.patch.object(flagging, "render", _render):
+    """Render the same body, and take it apart, once; titles and names differ."""
+    with ExitStack() as stack:
+        for module in (publishing, flagging):
+            stack.enter_context(mock.patch.object(module, "render", _render))
+        stack.enter_context(mock.patch.object(indexing, "text_of", _text_of))
+        stack.enter_context(mock.patch.object(words, "tokens", _tokens_of))
         yield
+
+
+def _tokens_of(text: str) -> Iterable[words.Token]:
+    return _known_tokens(text) if len(text) > 2000 else _tokens(text)
 
 
 def switch(cursor: Any, how: str, tables: Iterable[str]) -> None:
@@ -351,11 +362,15 @@ def switch(cursor: Any, how: str, tables: Iterable[str]) -> None:
 def copy(cursor: Any, model: type[Model], rows: list[Model]) -> None:
     fields = model._meta.concrete_fields
     columns = ", ".join(field.column for field in fields)
+    names = [field.attname for field in fields]
+    prepared = [(place, field) for place, field in enumerate(fields) if isinstance(field, JSONField)]
     with cursor.copy(f"COPY {model._meta.db_table} ({columns}) FROM STDIN") as out:
         for row in rows:
-            out.write_row(
-                [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
-            )
+            values = [getattr(row, name) for name in names]
+            # What psycopg adapts by itself need not go through Django.
+            for place, field in prepared:
+                values[place] = field.get_db_prep_save(values[place], connection)
+            out.write_row(values)
 
 
 def make_people() -> list[User]:

@@ -275,8 +275,8 @@ def write(task: Task) -> None:
                 batch[type(row)].append(row)
             for table, values in rows.parts(number, document):
                 parts[table].append(values)
+        add_words(batch)
     gc.enable()
-    add_words(batch)
     with transaction.atomic(), connection.cursor() as cursor:
         # The tables' guards look at one row after the other; what they guard was made right.
         for model, found in batch.items():
