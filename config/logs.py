@@ -5,9 +5,9 @@ A line never holds query strings, bodies, cookies or headers: people search for 
 
 import json
 import logging
+import os
 import re
 import time
-import uuid
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -48,7 +48,7 @@ class RequestLogMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         begin = time.perf_counter()
-        request.request_id = _offered_id(request) or uuid.uuid4().hex  # type: ignore[attr-defined]
+        request.request_id = _offered_id(request) or os.urandom(16).hex()  # type: ignore[attr-defined]
         token = _request_id.set(request.request_id)  # type: ignore[attr-defined]
         try:
             response = self.get_response(request)

@@ -7,22 +7,21 @@ access, form (Accept), parameters, content, and only for content that is there, 
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from functools import cache, lru_cache
 from types import SimpleNamespace
 from typing import Any
 
-from django import forms
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified, QueryDict
 from django.utils.cache import patch_vary_headers
-from django.utils.http import http_date, parse_etags
+from django.utils.http import parse_etags
 from rest_framework import exceptions
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.views import APIView
 
-from kb.api import access, parameters, problems
+from kb.api import access, problems
+from kb.api.parameters import NoParameters, Parameters, read
 from kb.choices import Scope
 from kb.reading.rows import Row, persistently
 
@@ -35,7 +34,7 @@ class ReadView(APIView):
     DRF's declarations (renderers, schema) hold; its way through a request is replaced by a shorter one.
     """
 
-    parameters: type[forms.BaseForm] = parameters.NoParameters
+    parameters: type[Parameters] = NoParameters
     scope = Scope.READ  # what a token needs to read here; "": nothing
 
     def dispatch(self, request, *args, **kwargs):
@@ -60,18 +59,21 @@ class ReadView(APIView):
     def values(self) -> dict[str, Any]:
         """The parameters of this request; raises BadParameters."""
         if not self.request.META["QUERY_STRING"]:
-            return dict(unsaid(self.parameters))
-        return parameters.read(self.request.GET, self.parameters(self.request.GET))
+            return dict(nothing_said(self.parameters))
+        return read(self.request.GET, self.parameters(self.request.GET))
 
     def options(self, request, *args, **kwargs):
         return HttpResponse(status=204, headers={"Allow": problems.ALLOW, "Cache-Control": "no-store"})
 
     def finish(self, request, response):
         # Also where everybody may read: what a cache holds is no answer to a token that is not valid.
-        varies = ["Authorization", "Cookie"] if access.is_closed() else ["Authorization"]
+        varies = "Authorization, Cookie" if access.is_closed() else "Authorization"
         if len(self.renderer_classes) > 1:
-            varies.append("Accept")
-        patch_vary_headers(response, varies)
+            varies += ", Accept"
+        if "Vary" in response.headers:
+            patch_vary_headers(response, varies.split(", "))
+        else:
+            response.headers["Vary"] = varies
         if request.method == "HEAD":
             # The server need not know which answers have a body.
             response.headers.setdefault("Content-Length", str(len(response.content)))
@@ -80,10 +82,10 @@ class ReadView(APIView):
 
 
 @cache
-def unsaid(form: type[forms.BaseForm]) -> dict[str, Any]:
-    """The values of a form that nobody filled in."""
+def nothing_said(form: type[Parameters]) -> dict[str, Any]:
+    """The values of a request without any parameters."""
     nothing = QueryDict()
-    return parameters.read(nothing, form(nothing))
+    return read(nothing, form(nothing))
 
 
 @lru_cache(maxsize=1000)
@@ -118,10 +120,13 @@ def stored(
     body: bytes,
     *,
     etag: str = "",
-    at: datetime | None = None,
+    changed_at: str = "",
     content_type: str = "application/json",
 ) -> HttpResponse:
-    """Send this body, or 304 to a reader who has it. Without an `etag` the body's own hash is one."""
+    """Send this body, or 304 to a reader who has it. Without an `etag` the body's own hash is one.
+
+    `changed_at` is a date as HTTP writes it.
+    """
     etag = etag or hashlib.sha256(body).hexdigest()
     tag = f'"{etag}"'
     response = (
@@ -129,9 +134,9 @@ def stored(
     )
     response.headers["ETag"] = tag
     response.headers["Cache-Control"] = settings.KB_API_CACHE_CONTROL
-    if at:
+    if changed_at:
         # Told, never asked for: a metric changes the answer and not this moment, so only the ETag decides.
-        response.headers["Last-Modified"] = http_date(at.timestamp())
+        response.headers["Last-Modified"] = changed_at
     return response
 
 

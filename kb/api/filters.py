@@ -12,7 +12,7 @@ from django_filters.filters import Filter
 
 from kb.api import shapes
 from kb.api.pagination import LimitField, Paged
-from kb.api.parameters import All, Choice, Moment, Several, Text, Truth, WholeNumber
+from kb.api.parameters import All, Choice, Moment, Parameters, Several, Text, Truth, WholeNumber
 from kb.api.selecting import selection
 from kb.choices import DUE_WITHIN, Difficulty, FacetKind
 from kb.choices import Truth as State
@@ -66,12 +66,12 @@ class PostSelection(selection(shapes.Post, expand=("meta", "revisions", "entitie
 MetaSelection = selection(shapes.Meta)
 
 
-class FacetPage(forms.Form):
+class FacetPage(Parameters):
     kind = Several(Choice(words=FACETS, label="Only facets of this kind."))
     limit = LimitField()
 
 
-class ChangePage(forms.Form):
+class ChangePage(Parameters):
     since = WholeNumber(
         most=LAST_ID,
         label="Only what came after the entry with this number; 0 or nothing: from the beginning.",
@@ -80,7 +80,7 @@ class ChangePage(forms.Form):
     limit = LimitField()
 
 
-class ExportStart(forms.Form):
+class ExportStart(Parameters):
     after = forms.RegexField(
         r"^[-a-zA-Z0-9_]+$",
         required=False,
@@ -272,7 +272,7 @@ class FacetFilters(PostFilters):
         form = FacetPage
 
 
-def form_of(filters: type[FilterSet]) -> type[forms.Form]:
+def form_of(filters: type[FilterSet]) -> type[Parameters]:
     """The same form for the documentation."""
     return filters(queryset=Publication.reading.none()).get_form_class()
 

@@ -1,12 +1,11 @@
 """Turn what a reader types into ranked posts, or into what they may be about to type, as JSON."""
 
-from django import forms
 from django.urls import reverse
 from django.utils.http import urlencode
 
 from kb.api import filters, shapes
 from kb.api.door import ReadView, as_bytes, stored
-from kb.api.parameters import Text, Truth, WholeNumber
+from kb.api.parameters import Parameters, Text, Truth, WholeNumber
 from kb.api.problems import BadParameters, Fault
 from kb.api.schema import describe
 from kb.reading import suggesting
@@ -24,7 +23,7 @@ class Limit(WholeNumber):
         return super().clean(value) or LIMIT
 
 
-class SearchPage(forms.Form):
+class SearchPage(Parameters):
     q = Text(
         required=True,
         max_length=LONGEST,
@@ -115,7 +114,7 @@ def _hit(hit: Hit) -> bytes:
     return b'{"post":' + hit.card.encode() + b"," + as_bytes(found)[1:]
 
 
-class SuggestPage(forms.Form):
+class SuggestPage(Parameters):
     q = Text(
         required=True,
         max_length=suggesting.LONGEST,

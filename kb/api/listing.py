@@ -30,4 +30,4 @@ def posts(request, values, wanted):
     if values["count"] == "exact" and not found.count.exact:
         count = Estimate(counted(wanted), exact=True)
     body = pagination.envelope(request.path, request.GET, found.page, cards, count=count and asdict(count))
-    return stored(request, body, at=found.changed_at)
+    return stored(request, body, changed_at=found.changed_at)

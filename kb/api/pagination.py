@@ -10,7 +10,7 @@ from django.db.models import Func, QuerySet, TextField, Value
 from django.db.models.lookups import GreaterThan, LessThan
 from django.http import QueryDict
 
-from kb.api.parameters import WholeNumber
+from kb.api.parameters import Parameters, WholeNumber
 from kb.reading.keyset import Cursor, Keyset, Page, cut
 
 DEFAULT_LIMIT = 50
@@ -42,7 +42,7 @@ class LimitField(WholeNumber):
         return super().clean(value) or DEFAULT_LIMIT
 
 
-class Paged(forms.Form):
+class Paged(Parameters):
     """A list in pages. A subclass gives the keyset of its order."""
 
     keyset: Keyset

@@ -8,6 +8,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from django import forms
@@ -19,7 +20,44 @@ SHORT = 60
 MOST_VALUES = 20  # of one parameter
 
 
-class NoParameters(forms.Form):
+class _Shared(dict[str, forms.Field]):
+    """Fields that a form takes as they are: ours keep nothing of a request."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, forms.Field]:
+        return dict(self)
+
+
+class Parameters(forms.Form):
+    """The parameters of an address. Only those that were given are cleaned.
+
+    A list has forty of them, and to copy and clean them all would take longer than to read a page.
+    """
+
+    base_fields: dict[str, forms.Field]
+
+    def __init__(self, query: QueryDict) -> None:
+        self.known = self.base_fields
+        self.base_fields = _Shared(
+            {name: one for name, one in self.known.items() if one.required or name in query}
+        )
+        super().__init__(query)
+
+    def _clean_fields(self) -> None:
+        self.cleaned_data.update(unsaid(type(self)))
+        super()._clean_fields()
+
+
+@cache
+def unsaid(form: type[Parameters]) -> dict[str, Any]:
+    """The values of the parameters that nobody gave."""
+    return {
+        name: one.clean(one.widget.value_from_datadict(QueryDict(), {}, name))
+        for name, one in form.base_fields.items()
+        if not one.required
+    }
+
+
+class NoParameters(Parameters):
     """For addresses that take none."""
 
 
@@ -167,7 +205,7 @@ class Names(forms.Field):
         return found
 
 
-def read(query: QueryDict, form: forms.BaseForm) -> dict[str, Any]:
+def read(query: QueryDict, form: Parameters) -> dict[str, Any]:
     """Give the values of the form that was filled from this query; raise BadParameters with every fault."""
     faults = [fault for name in query if (fault := _at_sight(name, query.getlist(name), form))]
     known = {fault.parameter for fault in faults}
@@ -183,7 +221,7 @@ def read(query: QueryDict, form: forms.BaseForm) -> dict[str, Any]:
     return form.cleaned_data
 
 
-def _invalid(name: str, query: QueryDict, form: forms.BaseForm, more: dict[str, Any]) -> Fault:
+def _invalid(name: str, query: QueryDict, form: Parameters, more: dict[str, Any]) -> Fault:
     """What a field says is wrong; it may know better which value it was, and what would have been right."""
     got, expected = more.get("got"), more.get("expected")
     return Fault(
@@ -191,13 +229,13 @@ def _invalid(name: str, query: QueryDict, form: forms.BaseForm, more: dict[str, 
     )
 
 
-def _at_sight(name: str, values: list[str], form: forms.BaseForm) -> Fault | None:
+def _at_sight(name: str, values: list[str], form: Parameters) -> Fault | None:
     """What is wrong with a parameter whatever it means."""
-    if name not in form.fields:
-        expected = f"one of {', '.join(form.fields)}" if form.fields else "no parameters here"
+    if name not in form.known:
+        expected = f"one of {', '.join(form.known)}" if form.known else "no parameters here"
         told = name if len(name) <= SHORT else f"{name[:SHORT]}…"
-        return Fault(told, "unknown", "an unknown parameter", expected, nearest(name, form.fields))
-    if len(values) > 1 and not isinstance(form.fields[name], Several):
+        return Fault(told, "unknown", "an unknown parameter", expected, nearest(name, form.known))
+    if len(values) > 1 and not isinstance(form.known[name], Several):
         return Fault(name, "repeated", f"{len(values)} values", "one value")
     if not all(value.strip() for value in values):
         return Fault(name, "empty", "an empty value", f"{_expected(form, name)}, or no such parameter")
@@ -210,8 +248,8 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
-def _expected(form: forms.BaseForm, name: str) -> str:
-    return str(form.fields[name].help_text)
+def _expected(form: Parameters, name: str) -> str:
+    return str(form.known[name].help_text)
 
 
 def shown(value: str) -> str:

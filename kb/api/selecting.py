@@ -7,11 +7,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django import forms
 from rest_framework.serializers import Serializer
 
 from kb.api.door import as_bytes
-from kb.api.parameters import Names, Truth
+from kb.api.parameters import Names, Parameters, Truth
 
 # What is enough to name a thing and lead to it.
 BRIEF = (
@@ -21,7 +20,7 @@ BRIEF = (
 )
 
 
-def selection(shape: type[Serializer], expand: Sequence[str] = ()) -> type[forms.Form]:
+def selection(shape: type[Serializer], expand: Sequence[str] = ()) -> type[Parameters]:
     """A form of the parameters by which readers choose among this shape's fields."""
     names = [name for name, field in shape._declared_fields.items() if field.required]
     brief = [name for name in names if name in BRIEF]
@@ -37,7 +36,7 @@ def selection(shape: type[Serializer], expand: Sequence[str] = ()) -> type[forms
     return type(f"{shape.__name__}Selection", (Selecting,), fields)
 
 
-class Selecting(forms.Form):
+class Selecting(Parameters):
     names: list[str]
     brief_names: list[str]
 

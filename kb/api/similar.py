@@ -1,17 +1,15 @@
 """Turn a published post into those that are like it, with the reasons."""
 
-from django import forms
-
 from kb.api import shapes
 from kb.api.door import ReadView, as_bytes, stored, there
-from kb.api.parameters import WholeNumber
+from kb.api.parameters import Parameters, WholeNumber
 from kb.api.schema import describe
 from kb.reading.similar import MOST, Similar, similar
 
 LIMIT = 20
 
 
-class SimilarParameters(forms.Form):
+class SimilarParameters(Parameters):
     limit = WholeNumber(
         least=1,
         most=LIMIT,

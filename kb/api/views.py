@@ -69,9 +69,9 @@ class Post(ReadView):
     )
     def get(self, request, slug):
         values = self.values()
-        body, etag, at = there(publications.detail(slug))
+        body, etag, changed_at = there(publications.detail(slug))
         expanded = {name: EXPANDED[name](slug) for name in values["expand"]}
-        return shown(request, body, values["selected"], expanded, etag=etag, at=at)
+        return shown(request, body, values["selected"], expanded, etag=etag, changed_at=changed_at)
 
 
 class Meta(ReadView):
@@ -87,15 +87,15 @@ class Meta(ReadView):
     )
     def get(self, request, slug):
         selected = self.values()["selected"]
-        body, etag, at = there(publications.meta(slug))
-        return shown(request, body, selected, {}, etag=etag, at=at)
+        body, etag, changed_at = there(publications.meta(slug))
+        return shown(request, body, selected, {}, etag=etag, changed_at=changed_at)
 
 
-def shown(request, body, selected, expanded, *, etag, at):
+def shown(request, body, selected, expanded, *, etag, changed_at):
     """A stored answer with its own ETag; what was made of it has one of its own."""
     if selected is None and not expanded:
-        return stored(request, body.encode(), etag=etag, at=at)
-    return stored(request, with_expanded(part(body, selected), expanded), at=at)
+        return stored(request, body.encode(), etag=etag, changed_at=changed_at)
+    return stored(request, with_expanded(part(body, selected), expanded), changed_at=changed_at)
 
 
 class Revisions(ReadView):
@@ -145,8 +145,8 @@ class Revision(ReadView):
     )
     def get(self, request, slug, number):
         self.values()
-        body, at = there(publications.document(slug, number))
-        return stored(request, body.encode(), at=at)
+        body, changed_at = there(publications.document(slug, number))
+        return stored(request, body.encode(), changed_at=changed_at)
 
 
 class Diff(ReadView):

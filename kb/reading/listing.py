@@ -18,7 +18,7 @@ from kb import words
 from kb.choices import FacetKind
 from kb.models.publication import Publication, PublicationQuerySet
 from kb.reading.keyset import Cursor, Keyset, Page, cut
-from kb.reading.rows import present, rows, within
+from kb.reading.rows import http_date, present, rows, within
 
 Facet = tuple[str, str]  # kind and value of PublishedFacet
 
@@ -74,7 +74,7 @@ class Estimate:
 class Listed:
     page: Page
     count: Estimate
-    changed_at: datetime | None  # when readers last got or lost something
+    changed_at: str  # when readers last got or lost something, as HTTP writes it; "" before that
 
 
 def listed(
@@ -94,7 +94,7 @@ def listed(
     shown = [row[1:] for row in found if row[1] is not None]
     page = cut(shown, ORDERS[order], limit, cursor, scope)
     count = _count(wanted, page, cursor, _Head(*numbers))
-    return Listed(page, count, datetime.fromisoformat(changed_at) if changed_at else None)
+    return Listed(page, count, changed_at or "")
 
 
 # Of each kind of facet the column that has it, and whether that holds several.
@@ -231,7 +231,7 @@ class _Query:
         return (
             f"SELECT json_build_array(coalesce(a.posts, 0), {posts}, NOT EXISTS ({_WITHHELD}),"
             f" {'s.sampled, s.hits' if sample else '0, 0'},"
-            f" (SELECT at FROM kb_change ORDER BY id DESC LIMIT 1))::text AS head"
+            f" (SELECT {http_date('at')} FROM kb_change ORDER BY id DESC LIMIT 1))::text AS head"
             f" FROM (SELECT) one LEFT JOIN kb_publishedfacet a ON a.kind = 'all' AND a.value = '' {sample}"
         )
 

@@ -1,16 +1,18 @@
 """Turn an address into what is stored there: one query each, nothing parsed."""
 
-from kb.reading.rows import Row, present, row, rows
+from kb.reading.rows import Row, http_date, present, row, rows
 
 NEWEST_SHOWN = 10
 MOST_REVISIONS = 50  # beside a post; there is a list of all
 
 # The columns differ, never what may be seen.
-_STORED = f"SELECT {{}}, etag, published_at FROM kb_publication p WHERE slug = %s AND {present('p')}"  # noqa: S608
+_STORED = f"""
+    SELECT {{}}, etag, {http_date("published_at")} FROM kb_publication p WHERE slug = %s AND {present("p")}
+"""  # noqa: S608
 _DETAIL = _STORED.format("detail_json")
 _META = _STORED.format("meta_json")
 _DOCUMENT = f"""
-    SELECT document_json, approved_at FROM kb_publishedrevision r
+    SELECT document_json, {http_date("approved_at")} FROM kb_publishedrevision r
      WHERE post_slug = %s AND number = %s AND {present("r")}
 """  # noqa: S608
 _REVISIONS = f"""
@@ -52,17 +54,17 @@ _CHECKLIST = f"""
 
 
 def detail(slug: str) -> Row | None:
-    """The whole post: JSON, ETag, and when it was published."""
+    """The whole post: JSON, ETag, and when it was published, as HTTP writes it."""
     return row(_DETAIL, [slug])
 
 
 def meta(slug: str) -> Row | None:
-    """What the meta box shows: JSON, ETag, and when it was published."""
+    """What the meta box shows: JSON, ETag, and when it was published, as HTTP writes it."""
     return row(_META, [slug])
 
 
 def document(slug: str, number: int) -> Row | None:
-    """An approved revision: the Document as JSON, and when it was approved."""
+    """An approved revision: the Document as JSON, and when it was approved, as HTTP writes it."""
     return row(_DOCUMENT, [slug, number])
 
 

@@ -24,17 +24,39 @@ def present(table: str) -> str:
 Values = Sequence[Any] | Mapping[str, Any]
 
 
+def http_date(column: str) -> str:
+    """A moment as HTTP writes it: PostgreSQL does so in no time, and Python's reading alone takes more."""
+    return f"""to_char({column} AT TIME ZONE 'UTC', 'Dy, DD Mon YYYY HH24:MI:SS "GMT"')"""
+
+
+class _Kept(threading.local):
+    """A thread's cursor: making one for each statement, in Django's wrapper, takes as long as the answer."""
+
+    connection: Any = None
+    cursor: Any = None
+
+
+_kept = _Kept()
+
+
 def rows(sql: str, values: Values = ()) -> list[Row]:
-    with asked(sql, values) as cursor:
-        found: list[Row] = cursor.fetchall()
-    return found
+    connection = connections["reading"]
+    if connection.connection is None or connection.in_atomic_block or is_watched(connection):
+        with connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            return list(cursor.fetchall())
+    with connection.wrap_database_errors:
+        if _kept.connection is not connection.connection:
+            _kept.connection, _kept.cursor = connection.connection, connection.create_cursor()
+        _kept.cursor.execute(sql, values)
+        found: list[Row] = _kept.cursor.fetchall()
+        return found
 
 
 def row(sql: str, values: Values = ()) -> Row | None:
     """The first row, or None where there is none."""
-    with asked(sql, values) as cursor:
-        found: Row | None = cursor.fetchone()
-    return found
+    found = rows(sql, values)
+    return found[0] if found else None
 
 
 class TooSlow(Exception):
@@ -53,32 +75,6 @@ def within(milliseconds: int) -> Iterator[None]:
         if isinstance(error.__cause__, psycopg.errors.QueryCanceled):
             raise TooSlow from error
         raise
-
-
-class _Kept(threading.local):
-    """A thread's cursor: making one for each statement, in Django's wrapper, takes as long as the answer."""
-
-    connection: Any = None
-    cursor: Any = None
-
-
-_kept = _Kept()
-
-
-@contextmanager
-def asked(sql: str, values: Values) -> Iterator[Any]:
-    """The cursor after this statement."""
-    connection = connections["reading"]
-    if connection.connection is None or connection.in_atomic_block or is_watched(connection):
-        with connection.cursor() as cursor:
-            cursor.execute(sql, values)
-            yield cursor
-        return
-    with connection.wrap_database_errors:
-        if _kept.connection is not connection.connection:
-            _kept.connection, _kept.cursor = connection.connection, connection.create_cursor()
-        _kept.cursor.execute(sql, values)
-        yield _kept.cursor
 
 
 def is_watched(connection: BaseDatabaseWrapper) -> bool:
