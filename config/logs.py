@@ -5,7 +5,7 @@ A line never holds query strings, bodies, cookies or headers: people search for 
 
 import json
 import logging
-import os
+import random
 import re
 import time
 from collections.abc import Callable
@@ -48,7 +48,8 @@ class RequestLogMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         begin = time.perf_counter()
-        request.request_id = _offered_id(request) or os.urandom(16).hex()  # type: ignore[attr-defined]
+        # A name for people to quote, no secret: what the system would give at random costs a call of it.
+        request.request_id = _offered_id(request) or f"{random.getrandbits(128):032x}"  # type: ignore[attr-defined]
         token = _request_id.set(request.request_id)  # type: ignore[attr-defined]
         try:
             response = self.get_response(request)

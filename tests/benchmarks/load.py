@@ -1,7 +1,7 @@
 """Turn a server and some addresses into figures: answers a second, times, and the CPU that each answer took.
 
-wrk sends, with 8 connections. The CPU of server and database is read from /proc, for it says more than the
-clock where other work disturbs the machine.
+wrk sends, with 8 connections unless told. The CPU of server and database is read from /proc, for it says more
+than the clock where other work disturbs the machine.
 """
 
 import json
@@ -30,9 +30,10 @@ local urls, i = {}, 0
 for line in io.lines("%s") do urls[#urls + 1] = line end
 request = function() i = i %% #urls + 1; return wrk.format("GET", urls[i]) end
 done = function(s, l)
-  io.write(string.format('\\n@{"requests":%%d,"seconds":%%f,"errors":%%d,"p50":%%f,"p99":%%f}\\n', s.requests,
-    s.duration / 1e6, s.errors.connect + s.errors.read + s.errors.write + s.errors.timeout + s.errors.status,
-    l:percentile(50) / 1e3, l:percentile(99) / 1e3))
+  local form = '\\n@{"requests":%%d,"seconds":%%f,"errors":%%d,"p50":%%f,"p95":%%f,"p99":%%f}\\n'
+  io.write(string.format(form, s.requests, s.duration / 1e6,
+    s.errors.connect + s.errors.read + s.errors.write + s.errors.timeout + s.errors.status,
+    l:percentile(50) / 1e3, l:percentile(95) / 1e3, l:percentile(99) / 1e3))
 end
 """
 
@@ -54,10 +55,12 @@ class Server:
         with urllib.request.urlopen(self.base + address, timeout=PATIENCE) as answer:
             return answer.read()
 
-    def measure(self, point: str, addresses: list[str], database: int, seconds: int) -> None:
+    def measure(
+        self, point: str, addresses: list[str], database: int, seconds: int, connections: int = CONNECTIONS
+    ) -> None:
         own, its = cpu(self.pid), cpu(database)
         with peak_memory(self.pid) as peak:
-            found = wrk(self.base, addresses, seconds)
+            found = wrk(self.base, addresses, seconds, connections)
         found["server_ms"] = 1000 * (cpu(self.pid) - own) / max(found["requests"], 1)
         found["database_ms"] = 1000 * (cpu(database) - its) / max(found["requests"], 1)
         found["memory_mb"] = peak[0] / 2**20
@@ -112,7 +115,7 @@ def wait_for(process: "subprocess.Popen[bytes]", port: int) -> None:
     raise RuntimeError(f"the server on port {port} did not start")
 
 
-def wrk(base: str, addresses: list[str], seconds: int) -> dict[str, float]:
+def wrk(base: str, addresses: list[str], seconds: int, connections: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         urls, script = Path(folder, "urls"), Path(folder, "script.lua")
         urls.write_text("\n".join(addresses) + "\n")
@@ -120,7 +123,7 @@ def wrk(base: str, addresses: list[str], seconds: int) -> dict[str, float]:
         command = [
             "wrk",
             "-t1",
-            f"-c{CONNECTIONS}",
+            f"-c{connections}",
             f"-d{seconds}s",
             "--timeout",
             "60s",

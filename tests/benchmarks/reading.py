@@ -4,7 +4,8 @@
 
 In one run, on the same tables, server and load: (a) tests/peers/minimal.py, which sends a stored row and
 knows nothing else, and (b) tests/peers/drf.py, an ordinary project. The servers take turns, so that whatever
-else the machine does meets all of them; where it does much, compare CPU, not answers a second.
+else the machine does meets all of them; where it does much, compare CPU, not answers a second. What is
+searched for and counted comes last, of kb alone and one request at a time: there the time of each counts.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from django.db import connection, connections
 
 from config.options import PROJECT
 from kb.api.pagination import Cursor
-from kb.models import Entity, Publication, PublishedEntity
+from kb.models import Entity, Publication, PublishedEntity, PublishedWord
 from tests.benchmarks import load, published
 from tests.benchmarks.database import use_own_database
 from tests.benchmarks.filling import tell
@@ -37,9 +38,8 @@ Addresses = dict[str, dict[str, list[str]]]  # point, server, addresses
 
 
 def addresses() -> Addresses:
-    slugs = random.sample(list(Publication.objects.values_list("slug", flat=True)), SAMPLE)
     posts = "/api/v1/posts/"
-    one = [f"{posts}{slug}/" for slug in slugs]
+    one = addresses_of_posts()
     meta = [f"{address}meta/" for address in one]
     found: Addresses = {
         "detail": {"kb": one, "minimal": one, "drf": one},
@@ -85,6 +85,38 @@ def filters() -> dict[str, list[dict[str, str]]]:
     }
 
 
+def searches() -> dict[str, list[str]]:
+    """What is asked one at a time: words that most posts and that few posts have, questions, counts."""
+    words = PublishedWord.objects.filter(word__regex="^[a-z]{4,}$")
+    common = list(words.order_by("-posts").values_list("word", flat=True)[:30])
+    rare = list(words.filter(posts__lte=200).order_by("-posts").values_list("word", flat=True)[:50])
+    chance = random.Random(1)
+    queries = {
+        "common word": common,
+        "rare word": rare or common[-1:],
+        "two words": [" ".join(chance.sample(common, 2)) for _ in range(50)],
+        "question": [f"how do I {' '.join(chance.sample(common, 5))} in production" for _ in range(50)],
+    }
+    found = {
+        name: [f"/api/v1/search/?{urlencode({'q': one})}" for one in asked] for name, asked in queries.items()
+    }
+    stacks = [f"/api/v1/search/?{urlencode({'q': one, 'stack': 'stack 1'})}" for one in common]
+    return {
+        **found,
+        "common, a stack": stacks,
+        "facets": ["/api/v1/facets/"],
+        "facets of stack": [f"/api/v1/facets/?stack=stack+{number}" for number in range(1, 21)],
+        "exact count": ["/api/v1/posts/?limit=1&count=exact&quality__gte=50"],
+        "similar": [f"{address}similar/" for address in addresses_of_posts()],
+        "status": ["/api/v1/status/"],
+    }
+
+
+def addresses_of_posts() -> list[str]:
+    slugs = random.sample(list(Publication.objects.values_list("slug", flat=True)), SAMPLE)
+    return [f"/api/v1/posts/{slug}/" for slug in slugs]
+
+
 def environment() -> dict[str, str]:
     """What makes a server of kb one of production, on the bench's database."""
     where = connections["reading"].get_connection_params()
@@ -110,7 +142,9 @@ def postmaster() -> int:
     return int(Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def measure(points: Addresses, *, rounds: int, seconds: int) -> list[load.Server]:
+def measure(
+    points: Addresses, alone: dict[str, list[str]], *, rounds: int, seconds: int
+) -> list[load.Server]:
     common = environment()
     apps = {
         "kb": ("config.wsgi:application", common),
@@ -139,10 +173,16 @@ def measure(points: Addresses, *, rounds: int, seconds: int) -> list[load.Server
                         server.measure(point, asked, database, seconds if turn >= 0 else 1)
                         if turn < 0:
                             server.taken.clear()
+        for point, asked in alone.items():
+            tell(f"{point:<40}")
+            servers[0].measure(point, asked, database, 1)
+            servers[0].taken.pop(point)
+            for _ in range(rounds):
+                servers[0].measure(point, random.sample(asked, len(asked)), database, seconds, 1)
         return servers
 
 
-def figures(servers: list[load.Server], points: Addresses) -> Iterator[dict[str, Any]]:
+def figures(servers: list[load.Server], points: Iterable[str]) -> Iterator[dict[str, Any]]:
     for point in points:
         for server in servers:
             taken = server.taken.get(point)
@@ -158,7 +198,7 @@ def figures(servers: list[load.Server], points: Addresses) -> Iterator[dict[str,
                 "point": point,
                 "server": server.name,
                 "rate": requests / sum(one["seconds"] for one in taken),
-                **{name: statistics.median(one[name] for one in taken) for name in ("p50", "p99")},
+                **{name: statistics.median(one[name] for one in taken) for name in ("p50", "p95", "p99")},
                 **weighted,
                 "memory_mb": max(one["memory_mb"] for one in taken),
                 "errors": sum(one["errors"] for one in taken),
@@ -168,10 +208,12 @@ def figures(servers: list[load.Server], points: Addresses) -> Iterator[dict[str,
 def report(rows: list[dict[str, Any]]) -> None:
     """A table for people: kb as a multiple of the others, by answers a second and by CPU."""
     by_key = {(row["point"], row["server"]): row for row in rows}
-    print(f"{'':<17}{'':<9}{'a second':>9}{'p50':>8}{'p99':>8}{'CPU ms':>9}{'in PG':>7}{'MB':>6}  kb is")
+    times = "".join(f"{name:>8}" for name in ("p50", "p95", "p99"))
+    print(f"{'':<17}{'':<9}{'a second':>9}{times}{'CPU ms':>9}{'in PG':>7}{'MB':>6}  kb is")
     for row in rows:
         kb = by_key[row["point"], "kb"]
-        line = f"{row['point']:<17}{row['server']:<9}{row['rate']:>9.1f}{row['p50']:>8.1f}{row['p99']:>8.1f}"
+        line = f"{row['point']:<17}{row['server']:<9}{row['rate']:>9.1f}{row['p50']:>8.1f}"
+        line += f"{row['p95']:>8.1f}{row['p99']:>8.1f}"
         line += f"{row['server_ms']:>9.3f}{row['database_ms']:>7.3f}{row['memory_mb']:>6.0f}"
         if row is not kb:
             by_cpu = cost(row) / max(cost(kb), 1e-9)
@@ -202,8 +244,9 @@ def main() -> None:
         tell(f"filled in {time.perf_counter() - start:.0f} s\n")
     if options.fill_only:
         return
-    points = addresses()
-    rows = list(figures(measure(points, rounds=options.rounds, seconds=options.seconds), points))
+    points, alone = addresses(), searches()
+    servers = measure(points, alone, rounds=options.rounds, seconds=options.seconds)
+    rows = list(figures(servers, [*points, *alone]))
     print()
     report(rows)
     if options.out:
