@@ -1,6 +1,7 @@
 """Operators' small commands: the JSON Schema, and compiling publications again."""
 
 import json
+from datetime import datetime
 from io import StringIO
 from typing import Any
 
@@ -8,7 +9,14 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from kb import document
-from kb.models import Publication, PublishedChecklist, PublishedEntity, PublishedRevision
+from kb.flow import synonyms
+from kb.models import (
+    Publication,
+    PublishedChecklist,
+    PublishedEntity,
+    PublishedRevision,
+    PublishedSynonym,
+)
 
 
 def said(command: str, *arguments: str) -> str:
@@ -87,6 +95,31 @@ def test_what_belongs_to_no_approval_is_named_and_goes() -> None:
     assert not PublishedChecklist.objects.filter(items=["draft"]).exists()
     revision.refresh_from_db()
     assert "never approved" not in revision.document_json
+
+
+def test_synonyms_that_differ_from_what_administrators_keep_are_named_and_mended(
+    people: Any, now: datetime
+) -> None:
+    for group in (["k8s", "kubernetes"], ["ci", "builds"]):
+        synonyms.write(group, by=people.administrator, at=now)
+    right = dict(PublishedSynonym.objects.values_list("lexemes", "words"))
+    PublishedSynonym.objects.filter(pk="k8s").delete()
+    PublishedSynonym.objects.filter(pk="ci").update(words=["by hand"])
+    PublishedSynonym.objects.create(lexemes="made", words=["up"])
+
+    with pytest.raises(CommandError, match="3 of what belongs to 0 publications differ"):
+        said("rebuild_publications", "--check")
+    wrong = dict(PublishedSynonym.objects.values_list("lexemes", "words"))
+    answer = said("rebuild_publications")
+
+    assert wrong["made"] == ["up"]
+    assert answer.splitlines() == [
+        "differs: synonym made",
+        "differs: synonym ci",
+        "differs: synonym k8s",
+        "Publications compiled again: 0; 3 differed and were stored.",
+    ]
+    assert dict(PublishedSynonym.objects.values_list("lexemes", "words")) == right
 
 
 def test_with_nothing_published_there_is_nothing_to_compile(db: None) -> None:

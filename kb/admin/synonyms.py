@@ -143,9 +143,7 @@ class SynonymAdmin(ListAdmin):
             "found": found,
             "form": form if is_current and self._may(request, found) else None,
             "errors": form.non_field_errors(),
-            "expansions": synonyms.expansions(
-                given.get("words", []), is_one_way=given.get("is_one_way", False)
-            ),
+            "expansions": Synonym(**given).expansions() if given else {},
             "retired": labels.when(found.retired_at) if found and found.retired_at else "",
         }
         return TemplateResponse(

@@ -1,7 +1,8 @@
 """Turn a publication into what searches look at: its words, and how many publications have each of them.
 
 Words are counted by what comes and goes, so that publishing costs the same at a million posts; `recount`
-counts them all. kb.flow.publishing calls this within its own transaction and lock.
+counts them all. Synonyms are few, and compiled as a whole. kb.flow.publishing calls this within its own
+transaction and lock.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any
 from django.db import connection
 
 from kb import words
-from kb.models import Publication
+from kb.models import Publication, PublishedSynonym, Synonym
 from kb.render import words as text_of
 
 
@@ -69,6 +70,31 @@ def recount() -> list[str]:
             cursor.execute(statement)
             found += [name for (name,) in cursor.fetchall()]
     return list(dict.fromkeys(found))
+
+
+def keep_synonyms() -> list[str]:
+    """Bring what searches look for too in step with the groups in use, and give the names of what was not."""
+    wanted = _synonyms()
+    stored = dict(PublishedSynonym.objects.values_list("lexemes", "words"))
+    gone = sorted(stored.keys() - wanted.keys())
+    changed = sorted(key for key, others in wanted.items() if stored.get(key) != others)
+    PublishedSynonym.objects.filter(pk__in=gone).delete()
+    PublishedSynonym.objects.bulk_create(
+        [PublishedSynonym(lexemes=key, words=wanted[key]) for key in changed],
+        update_conflicts=True,
+        unique_fields=["lexemes"],
+        update_fields=["words"],
+    )
+    return [f"synonym {key}" for key in (*gone, *changed)]
+
+
+def _synonyms() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for group in Synonym.objects.current().order_by("pk"):
+        for word, others in group.expansions().items():
+            known = found.setdefault(words.key(word), [])
+            known += [other for other in others if other not in known]
+    return found
 
 
 _HELD = """

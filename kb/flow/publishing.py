@@ -142,7 +142,7 @@ def _tell(kind: ChangeKind, publication: Publication, at: datetime) -> None:
 def rebuild(*, at: datetime | None = None) -> Rebuilt:
     """Compile every publication again; the bytes stay equal unless the code or a row was changed.
 
-    With it go the rows beside it: published revisions, entities and checklists. Those that no publication
+    With it go the rows beside it: published revisions, entities, checklists and synonyms. Those that nothing
     accounts for are removed. The feed tells of each post whose answers came out different, at `at` or now.
     """
     checked, changed = 0, _remove_orphans()
@@ -192,7 +192,7 @@ def _remove_orphans() -> list[str]:
 @transaction.atomic
 def _counted_anew() -> list[str]:
     queue_up()
-    wrong = tagging.recount() + indexing.recount()
+    wrong = tagging.recount() + indexing.recount() + indexing.keep_synonyms()
     tables = {FacetKind.ENTITY: "kb_publishedentity", FacetKind.CHECKLIST: "kb_publishedchecklist"}
     return wrong + _names(*(_IN_STEP.format(table=table, kind=kind.value) for kind, table in tables.items()))
 

@@ -1,6 +1,6 @@
 """Turn what administrators say means the same into what searches look for too.
 
-Searches see PublishedSynonym alone, which is compiled here from all that is in use, as a whole: it is short.
+Searches see PublishedSynonym alone, which kb.flow.indexing compiles from all that is in use.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from django.db import transaction
 
 from kb import words
 from kb.errors import Refused
-from kb.flow import permitting, publishing
-from kb.models import PublishedSynonym, Synonym
+from kb.flow import indexing, permitting, publishing
+from kb.models import Synonym
 
 MOST = 12  # words of one group
 LONGEST = 80  # characters
@@ -43,7 +43,7 @@ def write(
             f"There are {MOST_GROUPS} groups of synonyms already: retire one first.", code="too_many"
         )
     made = Synonym.objects.create(words=group, is_one_way=is_one_way, made_by=by, made_at=at)
-    _compile()
+    indexing.keep_synonyms()
     return made
 
 
@@ -53,15 +53,7 @@ def retire(synonym: Synonym, *, by: Any, at: datetime) -> None:
     permitting.require(by, "kb.change_synonym")
     publishing.queue_up()
     _retire(synonym, by, at)
-    _compile()
-
-
-def expansions(meaning_the_same: Sequence[str], *, is_one_way: bool = False) -> dict[str, list[str]]:
-    """What each of these words would also look for."""
-    typed = meaning_the_same[:1] if is_one_way else meaning_the_same
-    return {
-        word: [other for other in meaning_the_same if words.key(other) != words.key(word)] for word in typed
-    }
+    indexing.keep_synonyms()
 
 
 def _checked(typed: Sequence[str]) -> list[str]:
@@ -84,15 +76,3 @@ def _retire(synonym: Synonym, by: Any, at: datetime) -> None:
     changed = Synonym.objects.current().filter(pk=synonym.pk).update(retired_at=at, retired_by=by)
     if not changed:
         raise Refused(f"“{synonym}” was changed by somebody else: look at the list again.", code="changed")
-
-
-def _compile() -> None:
-    found: dict[str, list[str]] = {}
-    for group in Synonym.objects.current().order_by("pk"):
-        for word, others in expansions(group.words, is_one_way=group.is_one_way).items():
-            known = found.setdefault(words.key(word), [])
-            known += [other for other in others if other not in known]
-    PublishedSynonym.objects.all().delete()
-    PublishedSynonym.objects.bulk_create(
-        PublishedSynonym(lexemes=key, words=others) for key, others in sorted(found.items())
-    )

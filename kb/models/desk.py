@@ -8,6 +8,7 @@ from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 
+from kb import words
 from kb.document import MAX_LINE
 from kb.models.post import Post
 from kb.models.revision import Decision, Revision
@@ -237,3 +238,10 @@ class Synonym(models.Model):
 
     def __str__(self) -> str:
         return (" → " if self.is_one_way else " = ").join([self.words[0], ", ".join(self.words[1:])])
+
+    def expansions(self) -> dict[str, list[str]]:
+        """What each of its words also looks for."""
+        typed = self.words[:1] if self.is_one_way else self.words
+        return {
+            word: [other for other in self.words if words.key(other) != words.key(word)] for word in typed
+        }
