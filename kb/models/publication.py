@@ -13,7 +13,6 @@ from django.db import models
 from django.db.models.functions import Coalesce, Lower, Now
 from django.urls import reverse
 
-from kb import words
 from kb.choices import ChangeKind, FacetKind
 
 
@@ -52,10 +51,6 @@ class TsQuery(SearchQuery):
 class PublicationQuerySet(models.QuerySet["Publication"]):
     def newest_first(self) -> Self:
         return self.order_by("-published_at", "-id")
-
-    def found_by(self, typed: str) -> Self:
-        """Those with all these words, as kb.words reads them; none for what holds no word."""
-        return self.filter(text__words=TsQuery(words.query(typed).tsquery))
 
 
 class Publication(models.Model):
