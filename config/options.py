@@ -434,6 +434,16 @@ class Options(BaseSettings):
             local="true",
         ),
     ] = False
+    KB_HOOK_DAYS: Annotated[
+        int,
+        Field(ge=1, le=3650),
+        Option(
+            what="Days for which `upkeep` keeps deliveries to webhooks that got through, and those that were "
+            "given up, so that somebody can try them again",
+            expected="a whole number from 1 to 3650",
+            undo="unset it; what is forgotten stays so, and receivers follow the changes feed",
+        ),
+    ] = 90
     KB_SITE_NAME: Annotated[
         str,
         Field(min_length=1, max_length=60),

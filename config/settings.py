@@ -159,6 +159,7 @@ KB_API_RATE_ADDRESS = options.KB_API_RATE_ADDRESS
 KB_API_RATE_TOKEN = options.KB_API_RATE_TOKEN
 KB_SITE_NAME = options.KB_SITE_NAME
 KB_HOOK_PRIVATE = options.KB_HOOK_PRIVATE
+KB_HOOK_DAYS = options.KB_HOOK_DAYS
 KB_VERSION = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
 KB_SEMANTIC = options.KB_SEMANTIC
 KB_DIGEST = options.KB_DIGEST

@@ -14,6 +14,8 @@ import socket
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from threading import Timer
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
@@ -22,6 +24,7 @@ from kb.errors import KbError
 
 PATIENCE_SECONDS = 10.0  # for each step: connecting, the first byte
 WHOLE_SECONDS = 20.0  # for all of it, however slowly bytes come
+BUSY = (429, 503)  # whose Retry-After counts
 SECRET_PREFIX = "whsec_"  # noqa: S105  (what every secret of the specification begins with)
 INSIDE = "is no public address: KB_HOOK_PRIVATE lets others be reached, but never link-local ones."
 # Addresses that carry an IPv4 address inside, which would have to be looked at instead.
@@ -31,10 +34,14 @@ _CARRIERS = tuple(
 
 
 class Failed(KbError):
-    """The message did not get through. `status` is what the receiver answered, if it did."""
+    """The message did not get through. `status` is what the receiver answered, if it did.
 
-    def __init__(self, sentence: str, status: int | None = None) -> None:
+    `retry_after` is that header as it came, of an answer that asks to be left alone for a while.
+    """
+
+    def __init__(self, sentence: str, status: int | None = None, retry_after: str = "") -> None:
         self.status = status
+        self.retry_after = retry_after
         super().__init__(sentence)
 
 
@@ -96,7 +103,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, private: bool) ->
     try:
         given = {"Content-Type": "application/json", "User-Agent": "kb", "Connection": "close", **headers}
         connection.request("POST", place.target, body, given)
-        status = connection.getresponse().status
+        response = connection.getresponse()
     except ssl.SSLCertVerificationError as error:
         raise Failed(f"Its certificate is not valid: {error.verify_message}.") from None
     except (TimeoutError, OSError, http.client.HTTPException) as error:
@@ -104,9 +111,23 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, private: bool) ->
     finally:
         cut.cancel()
         connection.close()
+    status = response.status
     if not 200 <= status < 300:
-        raise Failed(f"It answered {status}{_hint(status)}.", status)
+        asked = response.getheader("Retry-After", "") if status in BUSY else ""
+        raise Failed(f"It answered {status}{_hint(status)}.", status, asked)
     return status
+
+
+def asked_pause(retry_after: str, at: datetime) -> timedelta:
+    """How long a `Retry-After` asks to wait: seconds or an HTTP date (RFC 9110); none for anything else."""
+    asked = retry_after.strip()
+    if asked.isascii() and asked.isdigit():
+        return timedelta(seconds=int(asked[:9]))
+    try:
+        moment = parsedate_to_datetime(asked)
+    except (ValueError, TypeError, OverflowError):
+        return timedelta(0)
+    return max(timedelta(0), moment.replace(tzinfo=moment.tzinfo or UTC) - at)
 
 
 def _hint(status: int) -> str:

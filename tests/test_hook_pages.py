@@ -124,6 +124,25 @@ def test_a_test_waits_and_the_page_says_if_nobody_sends(administrator: Client, h
     assert "Test Waiting 0 attempts" in late
 
 
+def test_a_pause_that_the_receiver_asked_for_is_named(administrator: Client, hook: Hook) -> None:
+    at = timezone.now()
+    Hook.objects.update(failing_since=at, rests_until=at + timedelta(hours=3, minutes=1))
+
+    page = text(administrator.get(page_of(hook)))
+
+    assert "asked to be left alone for a while: kb sends again in 3 hours" in page
+
+
+def test_the_list_of_deliveries_says_how_long_they_are_kept(
+    administrator: Client, hook: Hook, settings: Any
+) -> None:
+    settings.KB_HOOK_DAYS = 12
+
+    page = text(administrator.get(reverse("admin:kb_delivery_changelist")))
+
+    assert "Kept for 12 days after it was delivered or given up." in page
+
+
 def test_what_kb_switched_off_says_why(administrator: Client, hook: Hook) -> None:
     Hook.objects.update(active=False, off_because="Every attempt failed for 3 days.")
 

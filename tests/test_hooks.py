@@ -23,6 +23,7 @@ from kb import outgoing
 from kb.errors import Refused
 from kb.flow import delivering, publishing, reviewing, subscribing
 from kb.flow.delivering import ATTEMPTS, Sent, deliver
+from kb.flow.maintaining import upkeep
 from kb.models import Change, Delivery, Hook, HookAct, Notice, Post, Publication
 
 pytestmark = pytest.mark.django_db
@@ -349,18 +350,73 @@ def test_a_hook_that_is_gone_or_fails_for_days_is_switched_off_and_its_maker_is_
     ]
 
 
-def test_what_got_through_is_forgotten_after_a_month(
-    hook: Hook, make_post: MakePost, publish: Publish, clock: Clock
+@pytest.mark.parametrize(("answer", "state"), [(200, "delivered"), (410, "dead")])
+def test_upkeep_forgets_what_got_through_or_was_given_up_when_its_days_are_over(
+    hook: Hook,
+    receiver: Receiver,
+    make_post: MakePost,
+    publish: Publish,
+    clock: Clock,
+    settings: Any,
+    answer: int,
+    state: str,
 ) -> None:
+    settings.KB_HOOK_DAYS = 7
     publish(make_post())
+    receiver.answers = [answer]
     deliver(clock=clock)
-    clock.at += timedelta(days=30)
-    deliver(clock=clock)
+    Hook.objects.update(active=True)
+    publish(make_post())
+    clock.at += timedelta(days=7)
+    upkeep(at=clock.at)
     kept = states()
     clock.at += timedelta(seconds=1)
+    upkeep(at=clock.at)
+
+    assert (kept, states()) == ([state, "waiting"], ["waiting"])
+
+
+@pytest.mark.parametrize(
+    ("status", "asked", "wait"),
+    [
+        (503, "3600", timedelta(hours=1)),
+        (429, "Mon, 23 Nov 2026 14:00:00 GMT", timedelta(hours=2)),
+        (429, "99999999999", timedelta(days=1)),
+        (503, "Fri, 31 Dec 9999 23:59:59 GMT", timedelta(days=1)),
+        # Never sooner than after a pause of kb's own.
+        *((503, asked, None) for asked in ("1", "0", "-60", "Mon, 23 Nov 2026 11:00:00 GMT")),
+        *((503, asked, None) for asked in ("", "soon", "1e9", "Mon, 23 Nov 99999999999999999999 1:0:0 GMT")),
+        # Other answers ask for nothing.
+        (500, "3600", None),
+        (301, "3600", None),
+    ],
+)
+def test_a_receiver_may_ask_for_a_longer_pause_of_a_day_at_most(
+    hook: Hook,
+    receiver: Receiver,
+    make_post: MakePost,
+    publish: Publish,
+    clock: Clock,
+    status: int,
+    asked: str,
+    wait: timedelta | None,
+) -> None:
+    publish(make_post(slug="first"))
+    publish(make_post(slug="second"))
+    receiver.answers, receiver.headers = [status], {"Retry-After": asked}
+
     deliver(clock=clock)
 
-    assert (kept, states()) == (["delivered"], [])
+    first = Delivery.objects.order_by("pk").values_list("next_attempt_at", flat=True)[0]
+    hook.refresh_from_db()
+    if wait is None:
+        assert timedelta(seconds=12) <= first - clock.at <= timedelta(seconds=18)
+    else:
+        assert (first - clock.at, hook.rests_until) == (wait, clock.at + wait)
+        clock.at += wait - timedelta(seconds=1)
+        assert deliver(clock=clock) == Sent()
+        clock.at += timedelta(seconds=1)
+        assert deliver(clock=clock) == Sent(delivered=2)
 
 
 @pytest.mark.django_db(transaction=True)

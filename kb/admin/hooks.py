@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.widgets import AdminTextInputWidget
 from django.contrib.auth.decorators import permission_required
@@ -24,7 +25,7 @@ from kb.admin.records import ReadOnlyAdmin
 from kb.admin.site import ListAdmin
 from kb.choices import ChangeKind
 from kb.errors import Refused
-from kb.flow import subscribing
+from kb.flow import delivering, subscribing
 from kb.models import Delivery, Hook
 from kb.models.hooks import MAX_LABEL, MAX_URL
 
@@ -214,12 +215,15 @@ def _about(hook: Hook) -> dict[str, Any]:
     now = timezone.now()
     rows = hook.deliveries.select_related("change")[:SHOWN]
     late = hook.deliveries.due(now - LATE).order_by("next_attempt_at").first()  # type: ignore[attr-defined]
-    resting = hook.rests_until and hook.rests_until > now
+    resting = bool(hook.rests_until and hook.rests_until > now)
+    asked = resting and hook.failing_since and hook.rests_until > now + delivering.LONGEST_REST
     return {
         "standing": standing_of(hook),
         "kinds": kinds_of(hook),
         "deliveries": [(row, words_of(row), state_of(row), labels.when(row.made_at)) for row in rows],
         "late": labels.when(late.next_attempt_at) if late and hook.active and not resting else "",
+        "asked": labels.when(hook.rests_until) if asked and hook.active else "",
+        "days": settings.KB_HOOK_DAYS,
         "dead": hook.deliveries.dead().count(),  # type: ignore[attr-defined]
         "dead_letters": dead_letters(hook),
         "acts": [(act, labels.when(act.at)) for act in hook.acts.select_related("by")[:SHOWN]],
@@ -243,6 +247,13 @@ class DeliveryAdmin(ReadOnlyAdmin):
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("kb.change_hook")
+
+    @property
+    def help_text(self) -> str:
+        return (
+            f"Kept for {settings.KB_HOOK_DAYS} days after it was delivered or given up. Until then, what was "
+            "given up can be tried again: choose it and “Try again”."
+        )
 
     @admin.action(description="Try again what was given up", permissions=["retry"])
     def try_again(self, request: HttpRequest, chosen: QuerySet[Delivery]) -> None:
@@ -296,7 +307,7 @@ def again_one(request: HttpRequest, pk: int) -> HttpResponse:
 def _try_again(request: HttpRequest, pks: list[int]) -> None:
     number = subscribing.try_again(pks, by=request.user, at=timezone.now())
     if number:
-        messages.success(request, f"{number} of {len(pks)} will be sent again within a minute.")
+        messages.success(request, f"{number} of {len(pks)} will be sent again.")
     else:
         messages.warning(request, "Nothing was done: only what was given up can be tried again.")
 

@@ -27,8 +27,8 @@ LEASE = timedelta(seconds=60)  # longer than one request may take
 SLICE = 50  # messages of one hook in a row
 SLICE_TIME = timedelta(seconds=30)
 LONGEST_REST = timedelta(minutes=1)  # of a hook whose last attempt failed
+LONGEST_ASKED = timedelta(days=1)  # that a receiver may ask to be left alone
 OFF_AFTER = timedelta(days=3)
-KEPT = timedelta(days=30)
 
 Clock = Callable[[], datetime]
 
@@ -44,12 +44,19 @@ class Sent:
 
 
 def deliver(*, clock: Clock = timezone.now) -> Sent:
-    """Send what is due, and forget what got through long ago."""
-    Delivery.objects.filter(delivered_at__lt=clock() - KEPT, state=Delivery.DELIVERED).delete()
+    """Send what is due."""
     sent = Sent()
     while hook := _take(clock()):
         _serve(hook, sent, clock)
     return sent
+
+
+def forget(*, at: datetime) -> int:
+    """Drop what got through, or was given up, so many days ago as the setting says."""
+    before = at - timedelta(days=settings.KB_HOOK_DAYS)
+    delivered = Q(state=Delivery.DELIVERED, delivered_at__lt=before)
+    given_up = Q(state=Delivery.DEAD, next_attempt_at__lt=before)
+    return Delivery.objects.filter(delivered | given_up).delete()[0]
 
 
 @transaction.atomic
@@ -110,11 +117,13 @@ def _note_success(delivery: Delivery, status: int, sent: Sent, at: datetime) -> 
 def _note_failure(delivery: Delivery, failure: Failed, sent: Sent, at: datetime) -> timedelta:
     """Write down what went wrong, and give for how long to leave the hook alone."""
     attempts, gone = delivery.attempts + 1, failure.status == 410
-    dead, wait = gone or attempts >= ATTEMPTS, pause(attempts)
+    asked = min(outgoing.asked_pause(failure.retry_after, at), LONGEST_ASKED)
+    dead, wait = gone or attempts >= ATTEMPTS, max(pause(attempts), asked)
     Delivery.objects.waiting().filter(pk=delivery.pk).update(
         state=Delivery.DEAD if dead else Delivery.WAITING,
         attempts=attempts,
-        next_attempt_at=at + wait,
+        # Of what is given up: since when. So long it is kept.
+        next_attempt_at=at if dead else at + wait,
         last_status=failure.status,
         last_error=str(failure)[:300],
     )
@@ -127,7 +136,8 @@ def _note_failure(delivery: Delivery, failure: Failed, sent: Sent, at: datetime)
         sent.off += _switch_off(hook, "The receiver said that it is gone for good (410).", at)
     elif at - hook.failing_since >= OFF_AFTER:
         sent.off += _switch_off(hook, f"Every attempt failed for {OFF_AFTER.days} days.", at)
-    return min(wait, LONGEST_REST)
+    # Whoever asks for a pause means all messages, not this one.
+    return max(min(wait, LONGEST_REST), asked)
 
 
 def pause(attempts: int) -> timedelta:

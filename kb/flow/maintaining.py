@@ -17,7 +17,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from kb import likeness
 from kb.errors import InvalidDocument, Refused
-from kb.flow import embedding, metering, publishing, queueing, revising, scheduling, verifying
+from kb.flow import delivering, embedding, metering, publishing, queueing, revising, scheduling, verifying
 from kb.models import Flag, Likeness, Post, Publication, Schedule, Upkeep, VerificationPolicy
 
 MOST = 1_000  # posts a step and run
@@ -55,6 +55,7 @@ def upkeep(*, at: datetime, most: int = MOST) -> Done | None:
         withheld = Publication.objects.filter(withhold_at__lte=at).order_by("withhold_at")
         done.withheld = _each(_posts(withheld[:most]), lambda post: verifying.withhold(post, at=at), done)
         metering.forget(at=at)
+        delivering.forget(at=at)
         done.hashed = _each(_unhashed(most), revising.note_likeness, done)
         missing = Post.objects.filter(text=None, head__isnull=False).select_related("head")
         done.indexed = _each(missing.order_by("pk")[:most], revising.note_words, done)
