@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from kb.api import door
-from kb.flow import publishing, reviewing, revising
+from kb.flow import publishing, reviewing, revising, verifying
 from kb.models import Post, Publication
 from kb.models.publication import moment
 
@@ -356,9 +356,29 @@ def test_a_changed_metric_changes_the_etag(client: Client, full: Publication, no
     assert (response.status_code, response.json()["view_count"]) == (200, 41)
 
 
-def test_last_modified_is_the_approval(client: Client, full: Publication) -> None:
-    for address in ADDRESSES[2:4]:
-        assert client.get(address).headers["Last-Modified"] == "Mon, 23 Nov 2026 12:00:00 GMT"
+def test_last_modified_is_when_somebody_last_vouched_for_it(
+    client: Client, full: Publication, people: SimpleNamespace, now: datetime
+) -> None:
+    def modified() -> list[str | None]:
+        return [client.get(address).headers.get("Last-Modified") for address in ADDRESSES[2:4]]
+
+    approved = modified()
+    verifying.verify(
+        full.post,
+        published=full.fingerprint,
+        checked="Tried it.",
+        by=people.reviewer,
+        at=now + timedelta(days=1),
+    )
+
+    assert approved == ["Mon, 23 Nov 2026 12:00:00 GMT"] * 2
+    assert modified() == ["Tue, 24 Nov 2026 12:00:00 GMT"] * 2
+
+
+def test_what_is_put_beside_a_post_has_no_last_modified(client: Client, full: Publication) -> None:
+    answer = client.get("/api/v1/posts/full/?expand=entities")
+
+    assert (answer.status_code, answer.headers.get("Last-Modified")) == (200, None)
 
 
 def test_an_operator_can_let_caches_keep_answers(client: Client, full: Publication, settings: Any) -> None:

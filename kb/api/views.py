@@ -95,6 +95,8 @@ def shown(request, body, selected, expanded, *, etag, changed_at):
     """A stored answer with its own ETag; what was made of it has one of its own."""
     if selected is None and not expanded:
         return stored(request, body.encode(), etag=etag, changed_at=changed_at)
+    # What was put beside the post has moments of its own.
+    changed_at = "" if expanded else changed_at
     return stored(request, with_expanded(part(body, selected), expanded), changed_at=changed_at)
 
 

@@ -7,7 +7,8 @@ MOST_REVISIONS = 50  # beside a post; there is a list of all
 
 # The columns differ, never what may be seen.
 _STORED = f"""
-    SELECT {{}}, etag, {http_date("published_at")} FROM kb_publication p WHERE slug = %s AND {present("p")}
+    SELECT {{}}, etag, {http_date("greatest(published_at, reviewed_at)")} FROM kb_publication p
+     WHERE slug = %s AND {present("p")}
 """  # noqa: S608
 _DETAIL = _STORED.format("detail_json")
 _META = _STORED.format("meta_json")
@@ -54,12 +55,12 @@ _CHECKLIST = f"""
 
 
 def detail(slug: str) -> Row | None:
-    """The whole post: JSON, ETag, and when it was published, as HTTP writes it."""
+    """The whole post: JSON, ETag, and when somebody last vouched for it, as HTTP writes it."""
     return row(_DETAIL, [slug])
 
 
 def meta(slug: str) -> Row | None:
-    """What the meta box shows: JSON, ETag, and when it was published, as HTTP writes it."""
+    """What the meta box shows: JSON, ETag, and when somebody last vouched for it, as HTTP writes it."""
     return row(_META, [slug])
 
 
