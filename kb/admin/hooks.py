@@ -67,6 +67,9 @@ class HookAdmin(ListAdmin):
     list_per_page = 50
     ordering = ("-active", "label")
 
+    class Media:
+        css = {"all": ("kb/hooks.css",)}
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Hook]:
         found = super().get_queryset(request)
         if not request.resolver_match or request.resolver_match.url_name != "kb_hook_changelist":
@@ -101,12 +104,16 @@ class HookAdmin(ListAdmin):
     @admin.display(description="Waiting", ordering="number_waiting")
     def waiting(self, hook: Hook) -> str:
         number = hook.number_waiting  # type: ignore[attr-defined]
-        return f"{number:,} waiting" if number else "–"
+        return f"{number:,} waiting" if number else "none waiting"
 
     @admin.display(description="Given up", ordering="number_dead")
     def given_up(self, hook: Hook) -> SafeString | str:
         number = hook.number_dead  # type: ignore[attr-defined]
-        return format_html('<a href="{}">{} given up</a>', dead_letters(hook), number) if number else "–"
+        return (
+            format_html('<a href="{}">{} given up</a>', dead_letters(hook), number)
+            if number
+            else "none given up"
+        )
 
     # --- One webhook ---
 
@@ -240,6 +247,9 @@ class DeliveryAdmin(ReadOnlyAdmin):
     ordering = ("-pk",)
     change_form_template = "admin/kb/hook/delivery.html"
     fields = ("hook", "what", "standing", "tried", "answer", "made", "next", "delivered", "sent")
+
+    class Media:
+        css = {"all": ("kb/hooks.css",)}
 
     def get_urls(self) -> list[URLPattern]:
         again = self.admin_site.admin_view(again_one)

@@ -32,12 +32,16 @@ class SynonymAdmin(KeptAdmin):
     row_form = SynonymForm
     missing = "There are no such synonyms."
     empty_text = "No synonyms yet. What you add here, searches look for too."
-    list_display = ("group", "is_one_way", "made_by", "made")
+    list_display = ("group", "direction", "made_by", "made")
     ordering = ("words", "pk")
 
     @admin.display(description="Words", ordering="words")
     def group(self, found: Synonym) -> str:
         return str(found)
+
+    @admin.display(description="Finds", ordering="is_one_way")
+    def direction(self, found: Synonym) -> str:
+        return "One way" if found.is_one_way else "Both ways"
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

@@ -135,3 +135,31 @@ def screenshot() -> Callable[[Page | Locator, str], None]:
 def accessible() -> Callable[[Page], list[str]]:
     """Name what is serious or critical for people who see, hear or move otherwise; [] when nothing is."""
     return axe.violations
+
+
+TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@pytest.fixture
+def inspect(
+    accessible: Callable[[Page], list[str]], screenshot: Callable[[Page | Locator, str], None]
+) -> Callable[[Page, str], list[str]]:
+    """Look at a page of the admin in a wide and a narrow window; give what is wrong with it.
+
+    It is loaded once: it has to fit a narrow window when it was wide before.
+    """
+
+    def look(page: Page, name: str) -> list[str]:
+        page.evaluate("for (const part of document.querySelectorAll('#content details')) part.open = true")
+        found = [f"{name}: {fault}" for fault in accessible(page)]
+        for width, scheme in ((1280, "light"), (400, "dark")):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            screenshot(page, f"admin-{name}-{width}-{scheme}")
+            if wide := page.evaluate(TOO_WIDE):
+                found.append(f"{name}: {wide} px too wide at {width}")
+        page.set_viewport_size(VIEWPORT)
+        page.emulate_media(color_scheme="light")
+        return found
+
+    return look

@@ -59,6 +59,7 @@ PLACES = {
     "entities": "/entities/",
     "entity": "/entities/stack/postgresql/",
     "embed": "/embed/",
+    "guide": "/guide/",
     "login": "/login/",
 }
 
