@@ -1,8 +1,4 @@
-/**
- * <kb-meta-box src="/api/v1/posts/SLUG/meta/"> shows what is known about a published post.
- *
- * Whatever the JSON holds is put in as text. metabox.d.ts is the reference; /embed/ shows it.
- */
+/** <kb-meta-box src>: metabox.d.ts is the reference, /embed/ shows it. Whatever the JSON holds is put in as text. */
 
 const STYLE = `
 :host {
@@ -19,7 +15,6 @@ const STYLE = `
   --_radius: var(--kb-radius, 6px);
   --_gap: var(--kb-gap, 16px);
   --_state: var(--_accent);
-  --_tint: color-mix(in srgb, var(--_state) 10%, var(--_paper));
   display: block;
   position: relative;
   container-type: inline-size;
@@ -53,18 +48,17 @@ a { color: var(--_accent); text-underline-offset: 2px; }
 .info { --_state: var(--_info); }
 .warn { --_state: var(--_warn); }
 .error { --_state: var(--_danger); }
-.info, .warn, .error { --_tint: color-mix(in srgb, var(--_state) 10%, var(--_paper)); }
-.review, .error { display: grid; grid-template-columns: 1.4em minmax(0, 1fr); gap: 4px 8px; padding: 12px var(--_gap);
-  background: var(--_tint); }
+.review, .error, .label { background: color-mix(in srgb, var(--_state) 10%, var(--_paper)); }
+.review, .error { display: grid; grid-template-columns: 1.4em minmax(0, 1fr); gap: 4px 8px; padding: 12px var(--_gap); }
 .mark { line-height: 1.4; border-radius: 50%; background: var(--_state); color: var(--_paper); text-align: center; }
 .mark ~ * { grid-column: 2; justify-self: start; }
 .overdue { color: var(--_danger); }
 .mark, .mark + *, .overdue, summary, button { font-weight: 600; }
 time[title] { text-decoration: underline dotted 1px; text-underline-offset: 3px; }
 .chips { display: flex; flex-wrap: wrap; gap: 4px; }
-.chip, .label { padding: 1px 8px; background: var(--_surface); border: 1px solid var(--_line);
-  border-radius: var(--_radius); max-inline-size: 100%; }
-.label { color: var(--_state); background: var(--_tint); border-color: currentcolor; }
+.chip, .label { padding: 1px 8px; border: 1px solid var(--_line); border-radius: var(--_radius); max-inline-size: 100%; }
+.chip { background: var(--_surface); }
+.label { color: var(--_state); border-color: currentcolor; }
 .facts { display: grid; grid-template-columns: minmax(96px, auto) minmax(50%, 1fr); gap: 4px 16px; }
 .facts > div { display: contents; }
 .facts, .meter { font-variant-numeric: tabular-nums; }
@@ -210,13 +204,14 @@ export class KbMetaBox extends HTMLElement {
   #state = "idle";
   #data = null;
   #error = null;
-  #source = null; // the src that the data came from, if it did
+  #source = null; // src of the data
   #isPlaced = false;
 
   constructor() {
     super();
     this.#root.adoptedStyleSheets = [sheet];
     this.#root.append(this.#box, this.#said);
+    this.#states.add(this.#state);
   }
 
   get src() {
@@ -338,7 +333,6 @@ export class KbMetaBox extends HTMLElement {
       const given = typeof fetchInit === "function" ? await fetchInit(url, { attempt, signal }) : fetchInit;
       const headers = new Headers(given?.headers);
       headers.set("Accept", "application/json");
-      // What was withdrawn is not shown from a cache: the server confirms its ETag first.
       const answer = await fetch(url, { credentials: "same-origin", cache: "no-cache", ...given, headers, signal });
       if (!answer.ok) throw await refusal(answer);
       return await answer.json();
@@ -362,7 +356,7 @@ export class KbMetaBox extends HTMLElement {
     this.#box.setAttribute("aria-busy", String(state === "loading"));
     this.#states.clear();
     this.#states.add(this.#state);
-    // Only a box that kept its reader waiting is read out when it is there.
+    // Only who was kept waiting is told.
     const waited = state === "ready" && this.#said.textContent;
     this.#say(error ? `Details could not be loaded. ${error.message}` : waited ? "Details loaded." : "");
   }
@@ -401,10 +395,10 @@ export class KbMetaBox extends HTMLElement {
 
   #failure({ kind, message, hint }) {
     const retry = make("button", { part: "retry", type: "button" }, "Try again");
-    retry.addEventListener("click", () => {
+    retry.onclick = () => {
       this.reload();
       this.#say("Trying again.");
-    });
+    };
     return make(
       "div",
       { part: "error" },
@@ -514,11 +508,11 @@ export class KbMetaBox extends HTMLElement {
       update();
       this.#emit("kb-tick", { index, item: items[index], checked, done: ticks.size, total: items.length });
     };
-    boxes.forEach((box, index) => box.addEventListener("change", () => tick(index, box.checked)));
-    clear.addEventListener("click", () => {
+    boxes.forEach((box, index) => (box.onchange = () => tick(index, box.checked)));
+    clear.onclick = () => {
       boxes[0].focus();
       boxes.forEach((box, index) => box.checked && tick(index, false));
-    });
+    };
     update();
     return this.#section(
       "checklist",
@@ -594,7 +588,7 @@ export class KbMetaBox extends HTMLElement {
     if (!url || this.getAttribute("images") === "link") return figure;
     const picture = make("img", { part: "image", alt: "", loading: "lazy", referrerpolicy: "no-referrer", src: url.href });
     // When it fails or a policy forbids it, the link stays.
-    picture.addEventListener("error", () => picture.remove());
+    picture.onerror = () => picture.remove();
     figure.prepend(picture);
     return figure;
   }
@@ -651,14 +645,14 @@ export class KbMetaBox extends HTMLElement {
     if (isDay) return make("time", { datetime: text }, full);
     // A clock that runs behind must not promise the future.
     const past = Math.max(0, (Date.now() - date) / 1000);
-    const steps = Object.entries({ year: 31557600, month: 2629800, day: 86400, hour: 3600, minute: 60, second: 1 });
-    const [unit, size] = steps.find(([, size]) => past >= size) ?? steps[5];
+    const steps = { year: 31557600, month: 2629800, day: 86400, hour: 3600, minute: 60, second: 1 };
+    const [unit, size] = Object.entries(steps).find(([, size]) => past >= size || size < 2);
     const ago = this.#intl(Intl.RelativeTimeFormat, { numeric: "auto" }).format(-Math.floor(past / size), unit);
     return make("time", { datetime: text, title: full }, ago);
   }
 }
 
-/** Which items of one approved text are ticked; a new text starts without ticks. */
+/** Ticked items of one approved text. */
 class Ticks extends Set {
   constructor(meta, items) {
     super();
@@ -706,7 +700,7 @@ async function refusal(answer) {
   return error;
 }
 
-/** Seconds from Retry-After: a number of them, or a date. */
+/** Retry-After is seconds or a date. */
 function secondsOf(text) {
   const seconds = asNumber(text) ?? (Date.parse(text) - Date.now()) / 1000;
   return Number.isNaN(seconds) ? null : Math.max(0, Math.ceil(seconds));

@@ -31,10 +31,16 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     # Answers are held back until this is set.
     gate: threading.Event | None = None
+    # The connection ends without an answer.
+    drops: bool = False
 
     @property
     def etag(self) -> str:
         return f'"{hashlib.sha256(self.body).hexdigest()[:16]}"'
+
+    def wait(self) -> None:
+        if self.gate:
+            self.gate.wait(10)
 
     def unless(self, known: str | None) -> "Answer":
         is_known = self.status == 200 and known == self.etag
@@ -64,8 +70,7 @@ class Server:
                 request = Request("GET", self.path, self.headers)
                 server.requests.append(request)
                 answer = server.find(self.path)
-                if answer.gate:
-                    answer.gate.wait(10)
+                answer.wait()
                 answer = answer.unless(self.headers.get("If-None-Match"))
                 request.status = answer.status
                 # Some tests want the page to give up waiting.
@@ -78,6 +83,8 @@ class Server:
                 self.send(Answer(b"", 204, headers=allowed))
 
             def send(self, answer: Answer) -> None:
+                if answer.drops:
+                    return
                 self.send_response(answer.status)
                 if answer.status not in {204, 304}:
                     self.send_header("Content-Type", answer.kind)

@@ -1,7 +1,6 @@
 """Each state of the meta box on a page of its own, and its reference held equal to what it does."""
 
 import gzip
-import json
 import re
 import threading
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pytest_django.live_server_helper import LiveServer
 from kb.models import Post, Publication
 from tests.browser.metabox.conftest import Show
 from tests.browser.metabox.server import META, POLICY, STATIC, Server
+from tests.browser.metabox.states import PROBLEM, inline, put
 
 CODE = (STATIC / "kb" / "metabox.js").read_text(encoding="utf-8")
 TYPES = (STATIC / "kb" / "metabox.d.ts").read_text(encoding="utf-8")
@@ -22,13 +22,6 @@ LISTEN = """() => {
   for (const name of ["kb-load", "kb-error", "kb-retry"])
     document.addEventListener(name, ({ detail }) => heard.push([name, detail.kind ?? detail.from]));
 }"""
-PROBLEM = {"code": "busy", "detail": "Too many.", "retry": True, "request_id": "77"}
-
-
-def inline(meta: Any) -> str:
-    """The JSON as a page puts it into a script element: no text in it may end that element."""
-    text = meta if isinstance(meta, str) else json.dumps(meta).replace("<", "\\u003c")
-    return f'<script type="application/json">{text}</script>'
 
 
 def wait_for(box: Locator, state: str) -> None:
@@ -36,6 +29,25 @@ def wait_for(box: Locator, state: str) -> None:
 
 
 # --- States -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.own_page
+def test_each_state_has_a_page_that_shows_it(page: Page, server: Server, troubles: Any) -> None:
+    troubles.expect("status of (401|404|429|500)|ERR_EMPTY_RESPONSE")
+    page.clock.install()
+
+    for name, shown in put(server).items():
+        page.goto(f"{server.origin}/states/{name}")
+        box = page.locator("kb-meta-box")
+        wait_for(box, shown.state)
+        if name == "slow":
+            page.clock.run_for(3000)
+
+        expect(box, name).to_contain_text(shown.says)
+        assert (name, box.evaluate("(box, state) => box.matches(`:state(${state})`)", shown.state)) == (
+            name,
+            True,
+        )
 
 
 @pytest.mark.parametrize(
@@ -264,6 +276,20 @@ def test_the_types_name_the_events_that_the_code_sends() -> None:
     typed = set(re.findall(r'"(kb-[a-z]+)": CustomEvent', TYPES))
 
     assert typed == set(re.findall(r'#emit\("(kb-[a-z]+)"', CODE))
+
+
+def test_the_types_name_the_members_that_the_code_has() -> None:
+    typed = TYPES.split("class KbMetaBox extends HTMLElement {")[1].split("\n}")[0]
+    code = CODE.split("class KbMetaBox extends HTMLElement {")[1].split("\n}")[0]
+    member = r"^  (?:readonly |[gs]et |async )?(\w+)(?:\(| = |: )"
+    browsers = {"constructor", "connectedCallback", "disconnectedCallback", "attributeChangedCallback"}
+
+    named = set(re.findall(member, typed, re.M)) - {"addEventListener", "removeEventListener"}
+    assert named == set(re.findall(member, code, re.M)) - browsers
+    assert set(re.findall(r'"([a-z]+)"', TYPES.split("type KbMetaState =")[1].split(";")[0])) == {
+        "idle",
+        *re.findall(r'(?:#show\(|#state = )"([a-z]+)"', code),
+    }
 
 
 def test_the_types_name_the_parts_that_the_code_has() -> None:
