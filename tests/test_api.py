@@ -375,8 +375,11 @@ def test_last_modified_is_when_somebody_last_vouched_for_it(
     assert modified() == ["Tue, 24 Nov 2026 12:00:00 GMT"] * 2
 
 
-def test_what_is_put_beside_a_post_has_no_last_modified(client: Client, full: Publication) -> None:
-    answer = client.get("/api/v1/posts/full/?expand=entities")
+@pytest.mark.parametrize("address", ["posts/full/?expand=entities", "status/"])
+def test_what_changes_at_other_moments_too_has_no_last_modified(
+    client: Client, full: Publication, address: str
+) -> None:
+    answer = client.get(f"/api/v1/{address}")
 
     assert (answer.status_code, answer.headers.get("Last-Modified")) == (200, None)
 

@@ -5,7 +5,6 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.http import Http404
 from django.urls import reverse
-from django.utils.http import http_date
 
 from kb.api import access, filters, pagination, shapes
 from kb.api.door import ReadView, as_bytes, stored, there
@@ -196,4 +195,5 @@ class Status(ReadView):
             "newest_change": {"number": change, "at": moment(at)} if change else None,
             "search_by_meaning": {"on": not (why_not := meaning.why_not()), "why_not": why_not},
         }
-        return stored(request, as_bytes(body), changed_at=http_date(at.timestamp()) if at else "")
+        # Settings and the clock change this answer too, so no moment is that of its last change.
+        return stored(request, as_bytes(body))
