@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kb import words
+from kb.reading import highlights
 
 
 def lexemes(text: str) -> str:
@@ -97,3 +98,25 @@ def test_any_text_makes_a_query_and_a_vector(text: str) -> None:
 def test_two_words_one_slip_apart_have_a_neighbour_in_common() -> None:
     for slip in ("kafak", "kafk", "kaffka", "kaska"):
         assert set(words.near("kafka")) & set(words.near(slip)), slip
+
+
+PIECES = st.sampled_from(
+    "I/O R&D e-mail x-ray C++ C# .NET 1,000 v1.2.3 Résumé dying lying tied skies a__b o'reilly getUserName "
+    "naïve 東京 CI/CD python3 10,000 it's early time-out node.js İstanbul kafka Kafkas retried".split()
+)
+
+
+@given(st.lists(PIECES, min_size=1, max_size=12), st.data())
+def test_highlights_find_what_taking_the_whole_text_apart_finds(
+    pieces: list[str], data: st.DataObject
+) -> None:
+    text = " ".join(pieces)
+    every = list(words.tokens(text))
+    wanted = data.draw(
+        st.sets(st.sampled_from(sorted({"none", *(token.lexeme for token in every)})), max_size=3)
+    )
+
+    found = highlights._found(text, wanted)
+
+    places = [(token.start, token.end, token.lexeme) for token in found]
+    assert places == [(it.start, it.end, it.lexeme) for it in every if it.lexeme in wanted]

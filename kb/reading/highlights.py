@@ -1,8 +1,9 @@
 """Turn a found post into what a list shows of it: safe HTML with <mark>, and where which words were found."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from html import unescape
 
 from django.utils.html import escape
@@ -55,7 +56,43 @@ def show(fields: Mapping[str, str], html: str, weights: Mapping[str, float]) -> 
 
 
 def _found(text: str, lexemes: Collection[str]) -> list[Token]:
-    return [token for token in tokens(text) if token.lexeme in lexemes]
+    return [token for token in _near(text, _hint(frozenset(lexemes))) if token.lexeme in lexemes]
+
+
+def _near(text: str, hint: re.Pattern[str]) -> Iterator[Token]:
+    """The tokens of each piece between spaces that the hint is in: most of a text is not taken apart."""
+    lowered, end = text.lower(), -1
+    if len(lowered) != len(text):  # as with İ: places would not be the same
+        yield from tokens(text)
+        return
+    for match in hint.finditer(lowered):
+        if match.start() < end:
+            continue
+        begin = text.rfind(" ", 0, match.start()) + 1
+        end = text.find(" ", match.end())
+        end = len(text) if end < 0 else end
+        for token in tokens(text[begin:end]):
+            yield token._replace(start=begin + token.start, end=begin + token.end)
+
+
+@lru_cache(maxsize=1000)
+def _hint(lexemes: frozenset[str]) -> re.Pattern[str]:
+    """What stands in whatever kb.words makes one of these lexemes of.
+
+    A stem begins as its word does, but for *dying* and its like; what joins a compound may stand between any
+    two letters, as in R&D; and what is not ASCII may become anything.
+    """
+    begins = {_begin(lexeme) for lexeme in lexemes if lexeme}
+    return re.compile("|".join((*sorted(begins), r"[^\x00-\x7f]")))
+
+
+def _begin(lexeme: str) -> str:
+    if lexeme in {"die", "lie", "tie"}:
+        return lexeme[0]
+    if lexeme == "dotnet":
+        return r"\.net|dot"
+    letters = lexeme[0] if lexeme[0].isdigit() else lexeme[: 3 if len(lexeme) > 3 else 2]
+    return r"[-._'/&]*".join(map(re.escape, letters))
 
 
 def _words(text: str, found: Iterable[Token]) -> list[str]:
