@@ -301,7 +301,7 @@ def test_other_ranks_can_be_fused_with_these(published: Any) -> None:
 
     def fuse(query: Any, ranks: list[ranking.Ranked], within: Any) -> list[ranking.Ranked]:
         by = {one.publication: one for one in ranks}
-        return [by[second.pk], ranking.Ranked(first.pk, 0.1, first.published_at, frozenset({"meaning"}))]
+        return [by[second.pk], ranking.Ranked(first.pk, 0.1, 0, frozenset({"meaning"}))]
 
     found = search("kettle", fuse=fuse)
 

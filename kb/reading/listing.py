@@ -18,7 +18,7 @@ from kb import words
 from kb.choices import FacetKind
 from kb.models.publication import Publication, PublicationQuerySet
 from kb.reading.keyset import Cursor, Keyset, Page, cut
-from kb.reading.rows import http_date, present, rows, within
+from kb.reading.rows import http_date, microseconds, present, rows, within
 
 Facet = tuple[str, str]  # kind and value of PublishedFacet
 
@@ -181,7 +181,8 @@ class _Query:
         walk = self._walk()
         keys = _numbered("w.k", self.keys)
         plain = [
-            _PLAIN.format(key) if kind is datetime else key
+            # Two of them are read, those of the cursors, out of a whole page.
+            microseconds(key) if kind is datetime else key
             for key, kind in zip(keys, self.kinds, strict=True)
         ]
         shown = ", ".join([*plain, *_numbered("w.c", self.columns)])
@@ -393,8 +394,6 @@ class _Query:
 
 # What no reader gets any more, but still counts until upkeep takes it away.
 _WITHHELD = "SELECT id FROM kb_publication WHERE withhold_at <= now()"
-# Moments go as whole microseconds: two of them are read, those of the cursors, out of a whole page.
-_PLAIN = "(extract(epoch FROM {}) * 1000000)::bigint"
 _RANKED = """
     ranked AS MATERIALIZED (
         SELECT row_number() OVER (ORDER BY coalesce(sum(f.posts), 0), g.number) AS place,

@@ -14,7 +14,7 @@ from time import monotonic
 from kb import meaning, words
 from kb.meaning import Embedder
 from kb.reading.ranking import MOST, Ranked, Within, among
-from kb.reading.rows import Row, present, row, rows
+from kb.reading.rows import Row, microseconds, present, row, rows
 
 FLOOR = 0.3  # cosine: below, likeness says nothing
 ALONE = 0.4  # below, a post that has none of the words is not shown
@@ -80,9 +80,9 @@ def nearest(
     within: Within = None,
     excluded: words.Clause = (),
 ) -> list[Row]:
-    """(publication, published_at, likeness) of at most `limit`, the nearest first, none below the floor.
+    """(publication, moment as Ranked has it, likeness) of at most `limit`, the nearest first.
 
-    None has an excluded word.
+    None is below the floor or has an excluded word.
     """
     model = meaning.embedder()
     if model is None or not text.strip() or not stored():
@@ -97,7 +97,7 @@ def nearest(
         values.append(words.all_of((), excluded))
     sql = f"""
         WITH asked AS MATERIALIZED (SELECT %s::halfvec AS vector)
-        SELECT publication_id, published_at, likeness
+        SELECT publication_id, {microseconds("published_at")}, likeness
           FROM ({near_sql(model, "(SELECT vector FROM asked)", limit)}) AS near
          WHERE likeness >= %s {chosen} ORDER BY likeness DESC, published_at DESC, publication_id DESC
     """  # noqa: S608
@@ -113,7 +113,7 @@ def fuse(query: words.Query, ranked: Sequence[Ranked], within: Within = None) ->
     likeness = {publication: like for publication, _, like in near}
     by_words = {one.publication: one.score for one in ranked}
     moments = {publication: at for publication, at, _ in near}
-    moments |= {one.publication: one.published_at for one in ranked}
+    moments |= {one.publication: one.moment for one in ranked}
     close = {publication for publication, like in likeness.items() if like >= ALONE}
     found = [
         Ranked(
@@ -124,7 +124,7 @@ def fuse(query: words.Query, ranked: Sequence[Ranked], within: Within = None) ->
         )
         for publication, score in fused(by_words, likeness).items()
     ]
-    return sorted(found, key=lambda one: (one.score, one.published_at, one.publication), reverse=True)[:MOST]
+    return sorted(found, key=lambda one: (one.score, one.moment, one.publication), reverse=True)[:MOST]
 
 
 def fused(by_words: Mapping[int, float], near: Mapping[int, float]) -> dict[int, float]:

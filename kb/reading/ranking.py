@@ -7,13 +7,12 @@ What is scored is bounded: see kb.reading.search for what that means to readers.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import combinations
 from typing import Any
 
 from kb import words
 from kb.models.publication import PublicationQuerySet
-from kb.reading.rows import present, rows
+from kb.reading.rows import microseconds, present, rows
 from kb.reading.vocabulary import Understood
 
 MOST = 1000  # posts that one query can reach
@@ -34,7 +33,7 @@ class Ranked:
 
     publication: int
     score: float
-    published_at: datetime
+    moment: int  # of publication, in microseconds since 1970
     by: frozenset[str] = frozenset({"words"})
 
 
@@ -156,7 +155,7 @@ def _scored(said: Understood, looks: Sequence[Look], within: Within) -> tuple[li
                            {K1} * ({1 - B} + {B} * t.length / %s) AS norm
                       FROM candidate JOIN kb_publishedtext t USING (publication_id) OFFSET 0) AS t
         )
-        SELECT publication_id, score, published_at FROM measured
+        SELECT publication_id, score, {microseconds("published_at")} FROM measured
          ORDER BY score DESC, published_at DESC, publication_id DESC LIMIT {MOST + 1}
     """  # noqa: S608  (numbers of our own; all else comes as parameters)
     posts = [Ranked(*found) for found in rows(sql, [*values, *weights, max(said.length, 1.0)])]

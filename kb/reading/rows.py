@@ -24,6 +24,11 @@ def present(table: str) -> str:
 Values = Sequence[Any] | Mapping[str, Any]
 
 
+def microseconds(column: str) -> str:
+    """A moment as a whole number, since 1970: a thousand of them are read in the time of fifty moments."""
+    return f"(extract(epoch FROM {column}) * 1000000)::bigint"
+
+
 def http_date(column: str) -> str:
     """A moment as HTTP writes it: PostgreSQL does so in no time, and Python's reading alone takes more."""
     return f"""to_char({column} AT TIME ZONE 'UTC', 'Dy, DD Mon YYYY HH24:MI:SS "GMT"')"""

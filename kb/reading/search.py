@@ -41,7 +41,8 @@ Fuse = Callable[[words.Query, list[Ranked], Within], list[Ranked]]
 
 _CURSOR = re.compile(r"([0-9]{1,6})-([0-9]{1,18})", re.ASCII)
 _PAGE = f"""
-    SELECT p.id, p.slug, p.card_json, p.title, p.topic, p.stack, p.tools, p.entities, p.summary, p.html
+    SELECT p.id, p.slug, p.card_json, p.title, p.topic, p.stack, p.tools, p.entities, p.summary, p.html,
+           p.published_at
       FROM kb_publication p WHERE p.id = ANY(%s) AND {present("p")}
 """  # noqa: S608
 _FACETS = """
@@ -155,7 +156,7 @@ def _hits(said: Understood, shown: list[Ranked]) -> list[Hit]:
     for one in shown:
         if one.publication not in found:
             continue  # withheld since it was ranked
-        _, slug, card, title, topic, stack, tools, entities, summary, html = found[one.publication]
+        _, slug, card, title, topic, stack, tools, entities, summary, html, at = found[one.publication]
         fields = {
             "title": title,
             "topic": topic,
@@ -165,7 +166,7 @@ def _hits(said: Understood, shown: list[Ranked]) -> list[Hit]:
             "summary": summary,
         }
         seen = show(fields, html, weights)
-        hits.append(Hit(one.publication, slug, card, one.score, one.published_at, one.by, seen))
+        hits.append(Hit(one.publication, slug, card, one.score, at, one.by, seen))
     return hits
 
 
