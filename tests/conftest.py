@@ -16,13 +16,15 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, User
 from django.db import connections, transaction
 from django.db.backends.signals import connection_created
+from django.template import Context, RequestContext, Template
 from django.test import TransactionTestCase
+from django.test.signals import template_rendered
 
 from kb.document import Document
 from kb.flow import reviewing, revising
 from kb.models import Post, Publication
 from tests import emptying
-from tests.emptying import empty_the_tables
+from tests.emptying import empty_the_tables, remembered
 from tests.template import template
 
 # Begun first, so that no worker is left alone with one of them at the end. The slowest first.
@@ -105,6 +107,20 @@ def quick_emptying() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def pages_alone_are_noted(django_test_environment: None) -> Iterator[None]:
+    """Keep the context of each page for `response.context`; not that of every widget and part in it."""
+
+    def render(template: Template, context: Context) -> Any:
+        if isinstance(context, RequestContext) and context.template is template:
+            template_rendered.send(sender=template, template=template, context=context)
+        return template.nodelist.render(context)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Template, "_render", render)
+        yield
+
+
 @pytest.fixture(scope="session")
 def now() -> datetime:
     return datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -126,6 +142,9 @@ def people(groups: None) -> SimpleNamespace:
     return make_people()
 
 
+FIRST_PERSON = 1_000_001  # no sequence gets there
+
+
 def make_people() -> SimpleNamespace:
     """Two editors, two reviewers, administrator, auditor, and a stranger without rights; password "pw"."""
     members = {
@@ -138,10 +157,10 @@ def make_people() -> SimpleNamespace:
         "stranger": "",
     }
     password = make_password("pw")
-    # In bulk: most tests have them.
+    # In bulk: most tests have them. With numbers of their own: a world that is put back knows who wrote it.
     users = User.objects.bulk_create(
-        User(username=name, email=f"{name}@example.com", password=password, is_staff=bool(group))
-        for name, group in members.items()
+        User(pk=pk, username=name, email=f"{name}@example.com", password=password, is_staff=bool(group))
+        for pk, (name, group) in enumerate(members.items(), FIRST_PERSON)
     )
     found = Group.objects.in_bulk(field_name="name")
     User.groups.through.objects.bulk_create(
@@ -176,6 +195,7 @@ def require_groups() -> None:
 
 MakePost = Callable[..., Post]
 Publish = Callable[..., Publication]
+BeginWith = Callable[[Callable[[MakePost, Publish], object]], None]
 
 
 @pytest.fixture
@@ -186,6 +206,20 @@ def make_post(people: SimpleNamespace, now: datetime) -> MakePost:
 @pytest.fixture
 def publish(people: SimpleNamespace, now: datetime) -> Publish:
     return publisher(people, now)
+
+
+@pytest.fixture
+def begin_with(people: SimpleNamespace, now: datetime) -> BeginWith:
+    """Have what a function writes when given `make_post` and `publish`: made once, then put back as it was.
+
+    For tests with transactions of their own. The function may look at nothing that differs between them.
+    """
+
+    def begin(make: Callable[[MakePost, Publish], object]) -> None:
+        name = f"{make.__module__}.{make.__qualname__}"
+        remembered(name, lambda: make(post_maker(people, now), publisher(people, now)))
+
+    return begin
 
 
 def post_maker(people: SimpleNamespace, now: datetime) -> MakePost:

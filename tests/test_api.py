@@ -15,6 +15,7 @@ from kb.api import door
 from kb.flow import publishing, reviewing, revising, verifying
 from kb.models import Post, Publication
 from kb.models.publication import moment
+from tests.conftest import BeginWith
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reading"])
 
@@ -71,8 +72,9 @@ def public(settings: Any) -> None:
 
 
 @pytest.fixture
-def full(make_post: MakePost, publish: Publish) -> Publication:
-    return publish(make_post(slug="full", **FULL))
+def full(begin_with: BeginWith) -> Publication:
+    begin_with(lambda make_post, publish: publish(make_post(slug="full", **FULL)))
+    return Publication.objects.get()
 
 
 def without_id(response: Any) -> dict[str, Any]:

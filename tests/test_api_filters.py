@@ -20,6 +20,7 @@ from kb.flow import reviewing
 from kb.models import Post, Publication
 from kb.reading.keyset import EPOCH, Cursor
 from kb.reading.listing import NEWEST, Wanted, listed
+from tests.conftest import BeginWith
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reading"])
 
@@ -36,37 +37,41 @@ def public(settings: Any) -> None:
 
 
 @pytest.fixture
-def shelf(make_post: MakePost, publish: Publish) -> None:
+def shelf(begin_with: BeginWith) -> None:
     """Two unlike published posts, and a draft that is like both."""
-    lamp: dict[str, Any] = {
-        "title": "Lamps and wires",
-        "body": "Red copper wires.",
-        "topic": "lighting",
-        "stack": ["brass", "glass"],
-        "tools": ["pliers"],
-        "code_language": "python",
-        "difficulty": "beginner",
-        "reading_time": 5,
-        "scores": {"quality": 0, "freshness": 20, "depth": 30, "clarity": 40},
-        "entities": [{"type": "area", "name": "hall: upper"}],
-        "checklists": [{"title": "Safety", "items": ["switch off"]}],
-    }
-    desk: dict[str, Any] = {
-        "title": "Desks and drawers",
-        "body": "Oak wires nothing.",
-        "topic": "wood",
-        "stack": ["oak"],
-        "tools": ["saw"],
-        "code_language": "sql",
-        "difficulty": "advanced",
-        "reading_time": 50,
-        "scores": {"quality": 100, "freshness": 90, "depth": 80, "clarity": 70},
-        "payload": {"generator": "a machine"},
-        "entities": [{"type": "area", "name": "study"}],
-    }
-    publish(make_post(slug="lamp", **lamp))
-    publish(make_post(slug="desk", **desk))
-    make_post(slug="draft", **{**lamp, **desk, "stack": ["brass", "oak"], "tools": ["pliers", "saw"]})
+
+    def make(make_post: MakePost, publish: Publish) -> None:
+        lamp: dict[str, Any] = {
+            "title": "Lamps and wires",
+            "body": "Red copper wires.",
+            "topic": "lighting",
+            "stack": ["brass", "glass"],
+            "tools": ["pliers"],
+            "code_language": "python",
+            "difficulty": "beginner",
+            "reading_time": 5,
+            "scores": {"quality": 0, "freshness": 20, "depth": 30, "clarity": 40},
+            "entities": [{"type": "area", "name": "hall: upper"}],
+            "checklists": [{"title": "Safety", "items": ["switch off"]}],
+        }
+        desk: dict[str, Any] = {
+            "title": "Desks and drawers",
+            "body": "Oak wires nothing.",
+            "topic": "wood",
+            "stack": ["oak"],
+            "tools": ["saw"],
+            "code_language": "sql",
+            "difficulty": "advanced",
+            "reading_time": 50,
+            "scores": {"quality": 100, "freshness": 90, "depth": 80, "clarity": 70},
+            "payload": {"generator": "a machine"},
+            "entities": [{"type": "area", "name": "study"}],
+        }
+        publish(make_post(slug="lamp", **lamp))
+        publish(make_post(slug="desk", **desk))
+        make_post(slug="draft", **{**lamp, **desk, "stack": ["brass", "oak"], "tools": ["pliers", "saw"]})
+
+    begin_with(make)
 
 
 def slugs(client: Client, query: str) -> list[str]:
@@ -353,12 +358,18 @@ def walk(client: Client, address: str | None, direction: str) -> list[list[dict[
 
 
 @pytest.fixture
-def seven(make_post: MakePost, publish: Publish) -> list[str]:
+def seven(begin_with: BeginWith) -> list[str]:
     """Seven posts of one moment, as a bulk import approves them; newest first."""
-    for number in range(7):
-        entity = {"type": "odd" if number % 2 else "even", "name": f"n{number}"}
-        checklist = {"title": "", "items": [f"item {number}"]}
-        publish(make_post(slug=f"p{number}", entities=[entity], checklists=[checklist], reading_time=number))
+
+    def make(make_post: MakePost, publish: Publish) -> None:
+        for number in range(7):
+            entity = {"type": "odd" if number % 2 else "even", "name": f"n{number}"}
+            checklist = {"title": "", "items": [f"item {number}"]}
+            publish(
+                make_post(slug=f"p{number}", entities=[entity], checklists=[checklist], reading_time=number)
+            )
+
+    begin_with(make)
     return [f"p{number}" for number in reversed(range(7))]
 
 

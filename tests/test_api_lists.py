@@ -13,8 +13,9 @@ from django.test import Client
 from kb import diff
 from kb.document import Document
 from kb.flow import publishing, reviewing, revising
-from kb.models import Post, Publication
+from kb.models import Post, Publication, Revision
 from kb.reading import facets, listing
+from tests.conftest import BeginWith
 from tests.test_api import FULL
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reading"])
@@ -31,8 +32,9 @@ def public(settings: Any) -> None:
 
 
 @pytest.fixture
-def full(make_post: MakePost, publish: Publish) -> Publication:
-    return publish(make_post(slug="full", **FULL))
+def full(begin_with: BeginWith) -> Publication:
+    begin_with(lambda make_post, publish: publish(make_post(slug="full", **FULL)))
+    return Publication.objects.get()
 
 
 def get(client: Client, address: str) -> Any:
@@ -154,19 +156,23 @@ def test_what_is_not_there_to_choose_is_named_with_the_nearest(
 
 # --- Filters ------------------------------------------------------------------------------------------------
 @pytest.fixture
-def shelf(make_post: MakePost, publish: Publish, now: datetime) -> None:
+def shelf(begin_with: BeginWith, now: datetime) -> None:
     """Three posts, a week from one to the next, and a draft that is like all of them."""
-    stacks = {"one": ["a", "b"], "two": ["b", "c, d"], "three": ["c, d"]}
-    for number, (slug, stack) in enumerate(stacks.items()):
-        scores = {"quality": 50 * (number % 2)}
-        publish(make_post(slug=slug, title=slug.title(), stack=stack, tools=["x"], scores=scores))
-        moment = now + timedelta(weeks=number)
-        with transaction.atomic():
-            publishing.queue_up()
-            Publication.objects.filter(slug=slug).update(
-                reviewed_at=moment, review_by=datetime.now(UTC) + timedelta(days=10 * number - 5)
-            )
-    make_post(slug="draft", stack=["a", "b", "c, d"], tools=["x"])
+
+    def make(make_post: MakePost, publish: Publish) -> None:
+        stacks = {"one": ["a", "b"], "two": ["b", "c, d"], "three": ["c, d"]}
+        for number, (slug, stack) in enumerate(stacks.items()):
+            scores = {"quality": 50 * (number % 2)}
+            publish(make_post(slug=slug, title=slug.title(), stack=stack, tools=["x"], scores=scores))
+            moment = now + timedelta(weeks=number)
+            with transaction.atomic():
+                publishing.queue_up()
+                Publication.objects.filter(slug=slug).update(
+                    reviewed_at=moment, review_by=datetime.now(UTC) + timedelta(days=10 * number - 5)
+                )
+        make_post(slug="draft", stack=["a", "b", "c, d"], tools=["x"])
+
+    begin_with(make)
 
 
 @pytest.mark.parametrize(
@@ -373,18 +379,22 @@ def test_the_status_of_nothing_is_told_too(client: Client) -> None:
 
 # --- Differences --------------------------------------------------------------------------------------------
 @pytest.fixture
-def thrice(make_post: MakePost, publish: Publish, people: SimpleNamespace, now: datetime) -> list[Document]:
+def thrice(begin_with: BeginWith, now: datetime) -> list[Document]:
     """Revisions 1 and 3 were approved, 2 and 4 never."""
-    post = make_post(slug="thrice", title="One", summary="Same.")
-    publish(post)
-    for number, title in enumerate(("Two", "Three", "Four"), 1):
-        post.refresh_from_db()
-        changed = post.document().model_copy(update={"title": title, "body": f"Text {title}."})
-        note = revising.ChangeNote("because")
-        revising.save(post, changed, base_number=number, by=people.editor, at=now, note=note)
-        if number == 2:
-            publish(post)
-    return [revision.document for revision in post.revisions.order_by("number")]
+
+    def make(make_post: MakePost, publish: Publish) -> None:
+        post = make_post(slug="thrice", title="One", summary="Same.")
+        publish(post)
+        for number, title in enumerate(("Two", "Three", "Four"), 1):
+            post.refresh_from_db()
+            changed = post.document().model_copy(update={"title": title, "body": f"Text {title}."})
+            note = revising.ChangeNote("because")
+            revising.save(post, changed, base_number=number, by=post.edited_by, at=now, note=note)
+            if number == 2:
+                publish(post)
+
+    begin_with(make)
+    return [revision.document for revision in Revision.objects.order_by("number")]
 
 
 def test_a_diff_tells_what_changed_between_two_approved_revisions(
