@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
-from itertools import count
 from types import SimpleNamespace
 from typing import Any
 from weakref import WeakSet
@@ -24,8 +23,9 @@ from kb.document import Document
 from kb.flow import reviewing, revising
 from kb.models import Post, Publication
 from tests import emptying
-from tests.emptying import empty_the_tables, remembered
+from tests.emptying import empty_the_tables
 from tests.template import template
+from tests.worlds import remembered
 
 # Begun first, so that no worker is left alone with one of them at the end. The slowest first.
 SLOW = (
@@ -195,12 +195,27 @@ def require_groups() -> None:
 
 MakePost = Callable[..., Post]
 Publish = Callable[..., Publication]
-BeginWith = Callable[[Callable[[MakePost, Publish], object]], None]
+BeginWith = Callable[[Callable[[], object]], None]
+
+
+class Numbers:
+    """Of the posts that were made, from 1."""
+
+    last = 0
+
+    def next(self) -> int:
+        self.last += 1
+        return self.last
 
 
 @pytest.fixture
-def make_post(people: SimpleNamespace, now: datetime) -> MakePost:
-    return post_maker(people, now)
+def numbers() -> Numbers:
+    return Numbers()
+
+
+@pytest.fixture
+def make_post(people: SimpleNamespace, now: datetime, numbers: Numbers) -> MakePost:
+    return post_maker(people, now, numbers)
 
 
 @pytest.fixture
@@ -209,24 +224,28 @@ def publish(people: SimpleNamespace, now: datetime) -> Publish:
 
 
 @pytest.fixture
-def begin_with(people: SimpleNamespace, now: datetime) -> BeginWith:
-    """Have what a function writes when given `make_post` and `publish`: made once, then put back as it was.
+def begin_with(numbers: Numbers) -> BeginWith:
+    """Have in the database what this function writes: made for the first test, then put back as it was.
 
-    For tests with transactions of their own. The function may look at nothing that differs between them.
+    Nothing but people may be stored yet, and what the function writes may depend on no test.
     """
 
-    def begin(make: Callable[[MakePost, Publish], object]) -> None:
+    def begin(make: Callable[[], object]) -> None:
         name = f"{make.__module__}.{make.__qualname__}"
-        remembered(name, lambda: make(post_maker(people, now), publisher(people, now)))
+        remembered(name, make)
+        numbers.last = _last.setdefault(name, numbers.last)
 
     return begin
 
 
-def post_maker(people: SimpleNamespace, now: datetime) -> MakePost:
-    numbers = count(1)
+_last: dict[str, int] = {}  # number of a post in each such world
+
+
+def post_maker(people: SimpleNamespace, now: datetime, numbers: Numbers | None = None) -> MakePost:
+    numbers = numbers or Numbers()
 
     def make(*, by: User | None = None, slug: str = "", ask_for_review: bool = False, **content: Any) -> Post:
-        number = next(numbers)
+        number = numbers.next()
         content = {"title": f"Note {number}", "body": f"Text of note {number}.", **content}
         return revising.create(
             Document.read(content),

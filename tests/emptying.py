@@ -3,7 +3,6 @@
 Only tables that were written to are emptied: Django would truncate all, ten times as slowly.
 """
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -15,60 +14,33 @@ from config.embedded.server import ADMIN
 
 GROUPS = ("Editors", "Reviewers", "Administrators", "Auditors")
 # Filled by migrations, and the same for every test.
-PEOPLE = {"auth_user", "auth_user_groups"}
 KEPT = {"django_migrations", "django_content_type", "auth_permission", "auth_group", "auth_group_permissions"}
 
 
-# What fixtures made once for several tests, by name: the rows of each table as COPY gives them.
-_worlds: dict[str, dict[str, bytes]] = {}
-
-
 def empty_the_tables() -> None:
-    tables = _tables()
-    if not tables:  # a failure before the migrations: its own message says more
+    names = tables()
+    if not names:  # a failure before the migrations: its own message says more
         return
     Group.objects.exclude(name__in=GROUPS).delete()
-    written = _written(tables)
-    if not written:
+    filled = written(names)
+    if not filled:
         return
-    if superuser := _superuser():
-        superuser.execute("; ".join(f"DELETE FROM {table}" for table in written))
+    if connection := superuser():
+        connection.execute("; ".join(f"DELETE FROM {table}" for table in filled))
     else:
-        _delete(written)
+        _delete(filled)
 
 
-def remembered(name: str, make: Callable[[], Any]) -> None:
-    """Have in the database what `make` writes: the first time by making it, then by putting its rows back.
-
-    For tests with transactions of their own, where nothing is stored yet but `people`. Publishing takes
-    thirty times as long as putting back what it wrote.
-    """
-    superuser = _superuser()
-    if superuser is None or name not in _worlds:
-        make()
-        if superuser:
-            _worlds[name] = {table: _copied(superuser, table) for table in _written(_tables() - PEOPLE)}
-        return
-    with superuser.transaction(), superuser.cursor() as cursor:
-        for table, rows in _worlds[name].items():
-            with cursor.copy(f"COPY {table} FROM STDIN (FORMAT binary)") as copy:
-                copy.write(rows)
-
-
-def _copied(superuser: psycopg.Connection[Any], table: str) -> bytes:
-    with superuser.cursor() as cursor, cursor.copy(f"COPY {table} TO STDOUT (FORMAT binary)") as copy:
-        return b"".join(copy)
-
-
-def _tables() -> set[str]:
+def tables() -> set[str]:
+    """Those that tests may write to."""
     connection = connections["default"]
     with connection.cursor() as cursor:
         return set(connection.introspection.table_names(cursor)) - KEPT
 
 
-def _written(tables: set[str]) -> list[str]:
+def written(names: set[str]) -> list[str]:
     """Those that hold any row."""
-    probes = " UNION ALL ".join(f"SELECT '{t}' WHERE EXISTS (SELECT FROM {t})" for t in sorted(tables))
+    probes = " UNION ALL ".join(f"SELECT '{t}' WHERE EXISTS (SELECT FROM {t})" for t in sorted(names))
     with connections["default"].cursor() as cursor:
         cursor.execute(probes)
         return [table for (table,) in cursor.fetchall()]
@@ -76,29 +48,29 @@ def _written(tables: set[str]) -> list[str]:
 
 def stop() -> None:
     """Let go of the database, which could not be dropped otherwise."""
-    if _superuser.cache_info().currsize and (superuser := _superuser()):
-        superuser.close()
-    _superuser.cache_clear()
+    if superuser.cache_info().currsize and (connection := superuser()):
+        connection.close()
+    superuser.cache_clear()
 
 
 @cache
-def _superuser() -> psycopg.Connection[Any] | None:
+def superuser() -> psycopg.Connection[Any] | None:
     """Whom no trigger stops, neither ours nor those of foreign keys; only the embedded server lets us in."""
     connection = connections["default"]
     server = getattr(connection, "embedded_server", None)
     if server is None:
         return None
     name = connection.settings_dict["NAME"]
-    superuser = psycopg.connect(host=str(server.ensure()), user=ADMIN, dbname=name, autocommit=True)
-    superuser.execute("SET session_replication_role = replica; SET lock_timeout = '20s'")
-    return superuser
+    made = psycopg.connect(host=str(server.ensure()), user=ADMIN, dbname=name, autocommit=True)
+    made.execute("SET session_replication_role = replica; SET lock_timeout = '20s'")
+    return made
 
 
-def _delete(written: list[str]) -> None:
+def _delete(names: list[str]) -> None:
     with transaction.atomic(), connections["default"].cursor() as cursor:
         # What was frozen stays, says a trigger; foreign keys are looked at when all is gone.
-        for table in written:
+        for table in names:
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER; DELETE FROM {table}")
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        for table in written:
+        for table in names:
             cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")

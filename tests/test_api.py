@@ -72,8 +72,8 @@ def public(settings: Any) -> None:
 
 
 @pytest.fixture
-def full(begin_with: BeginWith) -> Publication:
-    begin_with(lambda make_post, publish: publish(make_post(slug="full", **FULL)))
+def full(begin_with: BeginWith, make_post: MakePost, publish: Publish) -> Publication:
+    begin_with(lambda: publish(make_post(slug="full", **FULL)))
     return Publication.objects.get()
 
 

@@ -37,10 +37,10 @@ def public(settings: Any) -> None:
 
 
 @pytest.fixture
-def shelf(begin_with: BeginWith) -> None:
+def shelf(begin_with: BeginWith, make_post: MakePost, publish: Publish) -> None:
     """Two unlike published posts, and a draft that is like both."""
 
-    def make(make_post: MakePost, publish: Publish) -> None:
+    def make() -> None:
         lamp: dict[str, Any] = {
             "title": "Lamps and wires",
             "body": "Red copper wires.",
@@ -358,10 +358,10 @@ def walk(client: Client, address: str | None, direction: str) -> list[list[dict[
 
 
 @pytest.fixture
-def seven(begin_with: BeginWith) -> list[str]:
+def seven(begin_with: BeginWith, make_post: MakePost, publish: Publish) -> list[str]:
     """Seven posts of one moment, as a bulk import approves them; newest first."""
 
-    def make(make_post: MakePost, publish: Publish) -> None:
+    def make() -> None:
         for number in range(7):
             entity = {"type": "odd" if number % 2 else "even", "name": f"n{number}"}
             checklist = {"title": "", "items": [f"item {number}"]}

@@ -32,8 +32,8 @@ def public(settings: Any) -> None:
 
 
 @pytest.fixture
-def full(begin_with: BeginWith) -> Publication:
-    begin_with(lambda make_post, publish: publish(make_post(slug="full", **FULL)))
+def full(begin_with: BeginWith, make_post: MakePost, publish: Publish) -> Publication:
+    begin_with(lambda: publish(make_post(slug="full", **FULL)))
     return Publication.objects.get()
 
 
@@ -156,10 +156,10 @@ def test_what_is_not_there_to_choose_is_named_with_the_nearest(
 
 # --- Filters ------------------------------------------------------------------------------------------------
 @pytest.fixture
-def shelf(begin_with: BeginWith, now: datetime) -> None:
+def shelf(begin_with: BeginWith, make_post: MakePost, publish: Publish, now: datetime) -> None:
     """Three posts, a week from one to the next, and a draft that is like all of them."""
 
-    def make(make_post: MakePost, publish: Publish) -> None:
+    def make() -> None:
         stacks = {"one": ["a", "b"], "two": ["b", "c, d"], "three": ["c, d"]}
         for number, (slug, stack) in enumerate(stacks.items()):
             scores = {"quality": 50 * (number % 2)}
@@ -379,17 +379,19 @@ def test_the_status_of_nothing_is_told_too(client: Client) -> None:
 
 # --- Differences --------------------------------------------------------------------------------------------
 @pytest.fixture
-def thrice(begin_with: BeginWith, now: datetime) -> list[Document]:
+def thrice(
+    begin_with: BeginWith, make_post: MakePost, publish: Publish, people: SimpleNamespace, now: datetime
+) -> list[Document]:
     """Revisions 1 and 3 were approved, 2 and 4 never."""
 
-    def make(make_post: MakePost, publish: Publish) -> None:
+    def make() -> None:
         post = make_post(slug="thrice", title="One", summary="Same.")
         publish(post)
         for number, title in enumerate(("Two", "Three", "Four"), 1):
             post.refresh_from_db()
             changed = post.document().model_copy(update={"title": title, "body": f"Text {title}."})
             note = revising.ChangeNote("because")
-            revising.save(post, changed, base_number=number, by=post.edited_by, at=now, note=note)
+            revising.save(post, changed, base_number=number, by=people.editor, at=now, note=note)
             if number == 2:
                 publish(post)
 

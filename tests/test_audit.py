@@ -17,6 +17,7 @@ from kb.choices import Severity
 from kb.document import Document
 from kb.flow import commenting, reviewing, revising
 from kb.models import Post
+from tests.conftest import BeginWith
 
 pytestmark = pytest.mark.django_db
 QUERIES_OF_RIGHTS = 12  # session, person and their rights among them
@@ -29,30 +30,34 @@ def auditor(client: Client, people: Any) -> Client:
 
 
 @pytest.fixture
-def story(make_post: Any, publish: Any, people: Any, now: Any) -> Post:
+def story(begin_with: BeginWith, make_post: Any, publish: Any, people: Any, now: Any) -> Post:
     """A post that was written, published, commented, edited, flagged and returned; an hour for each."""
-    post = make_post(ask_for_review=True)
-    publish(post)
-    hours = iter(now + timedelta(hours=number) for number in range(1, 9))
-    comment = commenting.add(post, number=1, text="Is this so?", by=people.reviewer, at=next(hours))
-    commenting.resolve(comment, by=people.editor, at=next(hours))
-    document = Document.read({**post.document().plain(), "summary": "New."})
-    note = revising.ChangeNote("More to say")
-    revising.save(post, document, base_number=1, by=people.editor, at=next(hours), note=note)
-    post.refresh_from_db()
-    flag = reviewing.raise_flag(
-        post, severity=Severity.BLOCKING, sentence="Why?", by=people.reviewer, at=next(hours)
-    )
-    reviewing.close_flag(flag, by=people.second_reviewer, at=next(hours), note="Because.")
-    reviewing.request_changes(
-        post,
-        number=2,
-        fingerprint=post.head.fingerprint,
-        by=people.reviewer,
-        at=next(hours),
-        comment="Say it shorter.",
-    )
-    return post
+
+    def make() -> None:
+        post = make_post(ask_for_review=True)
+        publish(post)
+        hours = iter(now + timedelta(hours=number) for number in range(1, 9))
+        comment = commenting.add(post, number=1, text="Is this so?", by=people.reviewer, at=next(hours))
+        commenting.resolve(comment, by=people.editor, at=next(hours))
+        document = Document.read({**post.document().plain(), "summary": "New."})
+        note = revising.ChangeNote("More to say")
+        revising.save(post, document, base_number=1, by=people.editor, at=next(hours), note=note)
+        post.refresh_from_db()
+        flag = reviewing.raise_flag(
+            post, severity=Severity.BLOCKING, sentence="Why?", by=people.reviewer, at=next(hours)
+        )
+        reviewing.close_flag(flag, by=people.second_reviewer, at=next(hours), note="Because.")
+        reviewing.request_changes(
+            post,
+            number=2,
+            fingerprint=post.head.fingerprint,
+            by=people.reviewer,
+            at=next(hours),
+            comment="Say it shorter.",
+        )
+
+    begin_with(make)
+    return Post.objects.get()
 
 
 def told(found: list[events.Event]) -> list[tuple[str, str]]:

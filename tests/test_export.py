@@ -17,6 +17,7 @@ from kb.flow import reviewing, revising
 from kb.flow.revising import ChangeNote
 from kb.models import Change, Post, Publication
 from kb.reading import export
+from tests.conftest import BeginWith
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reading"])
 
@@ -34,13 +35,18 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def posts(make_post: Callable[..., Post], publish: Callable[..., Publication]) -> dict[str, Post]:
+def posts(
+    begin_with: BeginWith, make_post: Callable[..., Post], publish: Callable[..., Publication]
+) -> dict[str, Post]:
     """Five that are published, “b” among them, and a draft."""
-    found = {slug: make_post(slug=slug, body=f"Zeile\u2028{slug}") for slug in "dbeac"}
-    for post in found.values():
-        publish(post)
-    make_post(slug="a-draft")
-    return found
+
+    def make() -> None:
+        for post in [make_post(slug=slug, body=f"Zeile\u2028{slug}") for slug in "dbeac"]:
+            publish(post)
+        make_post(slug="a-draft")
+
+    begin_with(make)
+    return {post.slug: post for post in Post.objects.exclude(slug="a-draft").order_by("pk")}
 
 
 def lines(client: Client, query: str = "") -> list[bytes]:

@@ -9,6 +9,7 @@ from django.test import Client
 
 from kb.flow import reviewing
 from kb.models import Post, Publication
+from tests.conftest import BeginWith
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reading"])
 
@@ -24,23 +25,27 @@ def public(settings: Any) -> None:
 
 
 @pytest.fixture
-def posts(make_post: MakePost, publish: Publish, people: Any, now: Any) -> None:
+def posts(begin_with: BeginWith, make_post: MakePost, publish: Publish, people: Any, now: Any) -> None:
     """One that is published, one that was withdrawn, and a draft."""
-    publish(
-        make_post(
-            slug="read-me",
-            title="Read *me* <now>",
-            body="## Why\n\nBecause.",
-            summary="A summary\nof two lines.",
-            topic="backend",
-            stack=["Go"],
-            checklists=[{"title": "", "items": ["Do it."]}],
+
+    def make() -> None:
+        publish(
+            make_post(
+                slug="read-me",
+                title="Read *me* <now>",
+                body="## Why\n\nBecause.",
+                summary="A summary\nof two lines.",
+                topic="backend",
+                stack=["Go"],
+                checklists=[{"title": "", "items": ["Do it."]}],
+            )
         )
-    )
-    gone = make_post(slug="gone", title="Gone")
-    publish(gone)
-    reviewing.withdraw(gone, by=people.reviewer, at=now, comment="wrong")
-    make_post(slug="draft", title="Draft")
+        gone = make_post(slug="gone", title="Gone")
+        publish(gone)
+        reviewing.withdraw(gone, by=people.reviewer, at=now, comment="wrong")
+        make_post(slug="draft", title="Draft")
+
+    begin_with(make)
 
 
 def text(client: Client, address: str) -> str:

@@ -16,6 +16,7 @@ from kb.choices import State
 from kb.errors import Refused, TooOften
 from kb.flow import queueing, reporting, reviewing, revising, verifying
 from kb.models import Flag, Notice, Post, Publication, QueueItem, Report
+from tests.conftest import BeginWith
 
 pytestmark = pytest.mark.django_db(databases=["default", "reading"])
 
@@ -26,10 +27,9 @@ MakePost = Callable[..., Post]
 
 
 @pytest.fixture
-def post(make_post: MakePost, publish: Publish) -> Post:
-    post = make_post(slug="pool", owner="Team", rollback_note="Back.")
-    publish(post)
-    return post
+def post(begin_with: BeginWith, make_post: MakePost, publish: Publish) -> Post:
+    begin_with(lambda: publish(make_post(slug="pool", owner="Team", rollback_note="Back.")))
+    return Post.objects.get()
 
 
 def report(post: Post, at: datetime, **given: Any) -> Report:

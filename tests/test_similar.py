@@ -16,6 +16,7 @@ from kb.models import Post, Publication
 from kb.reading import meaning as reading
 from kb.reading import similar as module
 from kb.reading.similar import Reason, similar
+from tests.conftest import BeginWith
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reading"])
 
@@ -29,14 +30,15 @@ def public(settings: Any) -> None:
 
 
 @pytest.fixture
-def shelf(make_post: MakePost, publish: Publish) -> None:
+def shelf(begin_with: BeginWith, make_post: MakePost, publish: Publish) -> None:
     """Twelve posts about nothing in common but Python, so that sharing something rare tells something."""
-    for number in range(12):
-        publish(
-            make_post(
-                title=f"Other {number}", slug=f"other-{number}", stack=["Python"], tools=[f"tool {number}"]
-            )
-        )
+
+    def make() -> None:
+        for number in range(12):
+            content = {"title": f"Other {number}", "stack": ["Python"], "tools": [f"tool {number}"]}
+            publish(make_post(slug=f"other-{number}", **content))
+
+    begin_with(make)
 
 
 def about(*problems: str, **content: Any) -> dict[str, Any]:

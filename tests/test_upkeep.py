@@ -17,6 +17,7 @@ from kb.errors import Refused
 from kb.flow import maintaining, publishing, queueing, reviewing, verifying
 from kb.flow.maintaining import Done, upkeep
 from kb.models import Change, Flag, Likeness, Post, Publication, Upkeep, VerificationPolicy
+from tests.conftest import BeginWith
 
 pytestmark = pytest.mark.django_db
 
@@ -27,11 +28,13 @@ MakePost = Callable[..., Post]
 
 
 @pytest.fixture
-def posts(make_post: MakePost, publish: Publish) -> list[Post]:
-    posts = [make_post(topic=topic) for topic in ("databases", "networks", "databases / backups")]
-    for post in posts:
-        publish(post)
-    return posts
+def posts(begin_with: BeginWith, make_post: MakePost, publish: Publish) -> list[Post]:
+    def make() -> None:
+        for post in [make_post(topic=topic) for topic in ("databases", "networks", "databases / backups")]:
+            publish(post)
+
+    begin_with(make)
+    return list(Post.objects.order_by("pk"))
 
 
 def dates() -> list[datetime | None]:

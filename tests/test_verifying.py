@@ -30,6 +30,7 @@ from kb.models import (
     Verification,
     VerificationPolicy,
 )
+from tests.conftest import BeginWith
 
 pytestmark = pytest.mark.django_db(databases=["default", "reading"])
 
@@ -41,14 +42,14 @@ MakePost = Callable[..., Post]
 
 
 @pytest.fixture
-def post(make_post: MakePost, publish: Publish) -> Post:
-    post = make_post(
-        topic="databases / backups",
-        entities=[{"name": "postgresql", "type": "tool"}],
-        checklists=[{"title": "Before", "items": ["look"]}],
-    )
-    publish(post)
-    return post
+def post(begin_with: BeginWith, make_post: MakePost, publish: Publish) -> Post:
+    content = {
+        "topic": "databases / backups",
+        "entities": [{"name": "postgresql", "type": "tool"}],
+        "checklists": [{"title": "Before", "items": ["look"]}],
+    }
+    begin_with(lambda: publish(make_post(**content)))
+    return Post.objects.get()
 
 
 def verify(post: Post, by: User, at: datetime, **changed: Any) -> Verification:
@@ -395,7 +396,7 @@ def test_readers_lose_a_post_at_its_moment_though_nobody_acts(
 
 @pytest.mark.django_db(databases=["default", "reading"], transaction=True)
 def test_what_another_post_names_stays_when_one_is_withheld(
-    old: Post, post: Post, people: SimpleNamespace, now: datetime
+    post: Post, old: Post, people: SimpleNamespace, now: datetime
 ) -> None:
     verifying.set_withholding(old, on=True, by=people.reviewer, at=now)
     meanwhile = of_readers()
