@@ -171,6 +171,7 @@ class EmbeddedServer:
         try:
             account = accounts.for_data(self.data)
             binaries = programs.reachable(programs.find(self.data), account, self.home)
+            self.is_alive()  # refuses a link in the place of its lock before anything is made
             if not self.data.exists():
                 self._create(binaries, account)
             return self._answering(binaries, account)
