@@ -78,7 +78,7 @@ def peak(count: int) -> int:
 def test_ten_times_the_posts_take_no_more_memory() -> None:
     peak(10)
 
-    assert peak(3_000) < 2 * peak(300)
+    assert peak(1_000) < 2 * peak(100)
 
 
 def synthesize(*arguments: str) -> subprocess.CompletedProcess[bytes]:
