@@ -347,6 +347,22 @@ def test_facets_of_what_fits_are_counted_over_the_newest(
     assert newest["facets"]["stack"] == [{"value": "b", "posts": 1}, {"value": "c, d", "posts": 1}]
 
 
+def test_facets_that_meet_among_the_newest_are_counted_there_alone_and_say_so(
+    client: Client, shelf: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = "/facets/?kind=stack&stack=b&tool=x"
+    monkeypatch.setattr(facets, "ENOUGH", 1)
+    monkeypatch.setattr(listing, "FEW", 0)
+    monkeypatch.setattr(listing, "WINDOW", 1)
+
+    newest = get(client, query)
+    monkeypatch.setattr(facets, "ENOUGH", 3)
+    every = get(client, query)
+
+    assert (newest["counted"], newest["exact"], newest["posts"]["exact"]) == (1, False, False)
+    assert (every["counted"], every["exact"], every["posts"]) == (2, True, {"value": 2, "exact": True})
+
+
 def test_status_tells_what_is_published_and_nothing_of_drafts(
     client: Client, full: Publication, make_post: MakePost, settings: Any
 ) -> None:

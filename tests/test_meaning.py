@@ -16,6 +16,8 @@ from kb.document import Document
 from kb.flow import embedding, maintaining, publishing, reviewing, revising
 from kb.models import Post, Publication, PublishedVector
 from kb.reading import meaning as reading
+from kb.reading.listing import Wanted
+from kb.reading.restricting import restriction
 from kb.reading.search import search
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "reading"])
@@ -167,7 +169,7 @@ def test_the_nearest_come_first_and_none_below_the_floor(
     kept: Colours, make_post: MakePost, publish: Publish
 ) -> None:
     for title in ("red", "red red green", "green", "blue"):
-        publish(make_post(title=title, body="."))
+        publish(make_post(title=title, body=".", stack=["one"] if title == "red" else ["several"]))
     run()
 
     found = reading.nearest("red", floor=0.3)
@@ -178,7 +180,7 @@ def test_the_nearest_come_first_and_none_below_the_floor(
         ("red red green", 0.89),
     ]
     assert [titles[pk] for pk, *_ in reading.nearest("red", limit=1)] == ["red"]
-    within = Publication.objects.exclude(title="red")
+    within = restriction(Wanted(facets=((("stack", "several"),),)))
     assert [titles[pk] for pk, *_ in reading.nearest("red", within=within)] == ["red red green"]
 
 
@@ -219,7 +221,8 @@ def test_a_search_finds_by_words_and_by_meaning_and_tells_which(
     kept: Colours, make_post: MakePost, publish: Publish
 ) -> None:
     for title, body in (("Rose", "red"), ("Red tape", "office"), ("Sea", "blue"), ("Tomato", "red fruit")):
-        publish(make_post(title=title, slug=title.split()[0].lower(), body=body, summary=body))
+        slug = title.split()[0].lower()
+        publish(make_post(title=title, slug=slug, body=body, summary=body, topic=slug))
     run()
 
     def found(text: str) -> list[tuple[str, list[str]]]:
@@ -234,9 +237,8 @@ def test_a_search_finds_by_words_and_by_meaning_and_tells_which(
     assert ("red", ["meaning", "words"]) in found("red tape")
     assert [slug for slug, _ in found("redden -fruit")] == ["red", "rose"]
     assert found("office") == [("red", ["words"])]
-    assert [hit.slug for hit in search("redden", within=Publication.objects.filter(slug="rose")).hits] == [
-        "rose"
-    ]
+    roses = restriction(Wanted(facets=((("topic", "rose"),),)))
+    assert [hit.slug for hit in search("redden", within=roses).hits] == ["rose"]
 
 
 # --- Without it ---------------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ from kb.models import (
 )
 from kb.reading import ranking, suggesting, vocabulary
 from kb.reading.highlights import Reason
+from kb.reading.listing import Bound, Wanted
+from kb.reading.restricting import restriction
 from kb.reading.search import Answer, BadCursor, FacetCount, search
 from kb.reading.vocabulary import Correction
 from tests.benchmarks import finding
@@ -140,13 +142,28 @@ def test_drafts_withdrawn_and_withheld_posts_are_found_by_nobody(
     assert suggesting.suggest("samo") == suggesting.Suggestions()
 
 
-def test_filters_restrict_what_is_searched(published: Any) -> None:
-    published(slug="go", title="Kettle", stack=["go"])
-    published(slug="rust", title="Kettle", stack=["rust"])
+@pytest.mark.parametrize("walked", [6000, 1], ids=["each is looked at", "the newest are walked"])
+@pytest.mark.parametrize("indexed", [30_000, 0], ids=["by the index", "by the walk"])
+def test_filters_restrict_what_is_searched(
+    published: Any, monkeypatch: pytest.MonkeyPatch, walked: int, indexed: int
+) -> None:
+    monkeypatch.setattr(ranking, "WALKED", walked)
+    monkeypatch.setattr(ranking, "INDEXED", indexed)
+    for place, stack in enumerate((["go"], ["go", "rust"], ["rust"], ["zig"])):
+        published(slug=f"n{place}", title="Kettle", stack=stack, topic="tea", scores={"quality": 10 * place})
 
-    found = search("kettle", within=Publication.reading.filter(stack__contains=["go"]))
+    def found(*groups: list[tuple[str, str]], least: int = 0) -> tuple[list[str], int]:
+        bounds = (Bound("quality", ">=", least),) if least else ()
+        answer = search("kettle", within=restriction(Wanted(tuple(map(tuple, groups)), bounds)))
+        return sorted(slugs(answer)), answer.total
 
-    assert (slugs(found), found.total) == (["go"], 1)
+    if walked > 1:
+        assert found([("stack", "go")]) == (["n0", "n1"], 2)
+        assert found([("stack", "go"), ("stack", "zig")]) == (["n0", "n1", "n3"], 3)
+        assert found([("topic", "tea")], [("stack", "rust")], least=20) == (["n2"], 1)
+        assert found(least=20) == (["n2", "n3"], 2)
+    assert found([("stack", "go")], [("stack", "rust")]) == (["n1"], 1)
+    assert found([("stack", "none")]) == ([], 0)
 
 
 def test_pages_follow_each_other_and_survive_what_is_published_meanwhile(published: Any) -> None:

@@ -9,7 +9,7 @@ from kb.api.parameters import Parameters, Text, Truth, WholeNumber
 from kb.api.problems import BadParameters, Fault
 from kb.api.schema import describe
 from kb.reading import suggesting
-from kb.reading.listing import restriction
+from kb.reading.restricting import restriction
 from kb.reading.search import LIMIT, LONGEST, Answer, BadCursor, Hit, search
 
 MOST = 100  # of one page

@@ -8,6 +8,7 @@ from kb.reading.listing import COLUMNS, Estimate, Wanted, listed
 from kb.reading.rows import present, rows
 
 COUNTED = 1_000  # posts, the newest
+ENOUGH = 200  # of them, where common facets seldom meet
 # By kind: the column of Publication, and whether it holds several values.
 _KEPT = f"""
     SELECT k.kind, f.value, f.posts, coalesce(a.posts, 0),
@@ -48,7 +49,8 @@ def _kept(kinds: Sequence[str], limit: int) -> Facets:
 
 
 def _counted(kinds: Sequence[str], limit: int, wanted: Wanted) -> Facets:
-    found = listed(wanted, limit=COUNTED, columns=[COLUMNS[kind][0] for kind in kinds])
+    columns = [COLUMNS[kind][0] for kind in kinds]
+    found = listed(wanted, limit=COUNTED, columns=columns, enough=ENOUGH)
     counts = {kind: Counter[str]() for kind in kinds}
     for row in found.page.rows:
         for kind, value in zip(kinds, row, strict=True):

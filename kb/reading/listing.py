@@ -12,11 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db.models import Q
-
 from kb import words
 from kb.choices import FacetKind
-from kb.models.publication import Publication, PublicationQuerySet
 from kb.reading.keyset import Cursor, Keyset, Page, cut
 from kb.reading.rows import http_date, microseconds, present, rows, within
 
@@ -85,15 +82,19 @@ def listed(
     limit: int,
     columns: Sequence[str] = ("card_json",),
     scope: str = "",
+    enough: int | None = None,
 ) -> Listed:
-    """One page, with these columns of each publication, and how many there are on all pages together."""
-    query = _Query(wanted, ORDERS[order], cursor, limit + 1, columns)
+    """One page, with these columns of each publication, and how many there are on all pages together.
+
+    Where `enough` are found among the newest, a first page need not be full.
+    """
+    query = _Query(wanted, ORDERS[order], cursor, limit + 1, columns, enough)
     sql = query.sql()
     found = rows(sql, query.values)
     *numbers, changed_at = json.loads(found[0][0])
     shown = [row[1:] for row in found if row[1] is not None]
     page = cut(shown, ORDERS[order], limit, cursor, scope)
-    count = _count(wanted, page, cursor, _Head(*numbers))
+    count = _count(wanted, page, cursor, _Head(*numbers), query.enough)
     return Listed(page, count, changed_at or "")
 
 
@@ -108,27 +109,6 @@ COLUMNS = {
     FacetKind.CODE_LANGUAGE.value: ("code_language", False),
     FacetKind.AI_INVOLVED.value: ("ai_involved", False),
 }
-_LOOKUPS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
-
-
-def restriction(wanted: Wanted) -> PublicationQuerySet | None:
-    """The same facets and bounds as rows, for what asks each candidate; None where everything fits."""
-    if not wanted.facets and not wanted.bounds:
-        return None
-    found = Publication.reading.all()
-    for group in wanted.facets:
-        found = found.filter(Q(*map(_has, group), _connector=Q.OR))
-    for bound in wanted.bounds:
-        found = found.filter(**{f"{bound.column}__{_LOOKUPS[bound.sign]}": bound.value})
-    return found
-
-
-def _has(facet: Facet) -> Q:
-    kind, value = facet
-    column, several = COLUMNS[kind]
-    if kind == FacetKind.AI_INVOLVED:
-        return Q(ai_involved=value == "true")
-    return Q(**{f"{column}__contains": [value]} if several else {column: value})
 
 
 def counted(wanted: Wanted) -> int:
@@ -149,8 +129,9 @@ class _Head(NamedTuple):
     hits: int  # in the sample
 
 
-def _count(wanted: Wanted, page: Page, cursor: Cursor | None, head: _Head) -> Estimate:
-    if cursor is None and page.next is None:
+def _count(wanted: Wanted, page: Page, cursor: Cursor | None, head: _Head, enough: int) -> Estimate:
+    may_be_cut = len(page.rows) >= enough and len(head.posts) > 1 and head.posts[0] > FEW
+    if cursor is None and page.next is None and not may_be_cut:
         return Estimate(len(page.rows), exact=True)
     share = 1.0
     for number in head.posts:
@@ -168,9 +149,16 @@ class _Query:
     """The statement for one page. Its text depends on which kinds of conditions there are, not on values."""
 
     def __init__(
-        self, wanted: Wanted, keyset: Keyset, cursor: Cursor | None, limit: int, columns: Sequence[str]
+        self,
+        wanted: Wanted,
+        keyset: Keyset,
+        cursor: Cursor | None,
+        limit: int,
+        columns: Sequence[str],
+        enough: int | None = None,
     ) -> None:
         self.wanted, self.cursor, self.limit = wanted, cursor, limit
+        self.enough = limit if enough is None else enough
         self.keys, self.kinds = list(keyset.columns), list(keyset.columns.values())
         self.columns = columns
         self.falls = keyset.descending != (cursor is not None and cursor.backwards)
@@ -254,8 +242,8 @@ class _Query:
             near = self._along_tags(WINDOW) if self._by_time else self._along_index(WINDOW)
             self.parts.append(f"near AS MATERIALIZED ({near})")
             found = "(SELECT count(*) FROM near)"
-            ways[f"{rarest} > {FEW} AND {found} = {self.limit}"] = "SELECT * FROM near"
-            ways[f"{rarest} > {FEW} AND {found} < {self.limit}"] = self._among_common()
+            ways[f"{rarest} > {FEW} AND {found} >= {self.enough}"] = "SELECT * FROM near"
+            ways[f"{rarest} > {FEW} AND {found} < {self.enough}"] = self._among_common()
         else:
             ways[f"{rarest} > {FEW}"] = self._along_index()
         return " UNION ALL ".join(f"SELECT * FROM ({way}) way WHERE {when}" for when, way in ways.items())
@@ -373,8 +361,9 @@ class _Query:
         if self.wanted.words:
             asked = self.put(words.query(self.wanted.words).tsquery, "tsquery")
             yield (
+                # OFFSET 0: a look for each, where the planner would rather collect all that have the words.
                 "EXISTS (SELECT FROM kb_publishedtext x"
-                f" WHERE x.publication_id = p.id AND x.words @@ {asked})"
+                f" WHERE x.publication_id = p.id AND x.words @@ {asked} OFFSET 0)"
             )
 
     def _dates(self, at: str) -> Iterator[str]:

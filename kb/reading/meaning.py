@@ -13,7 +13,7 @@ from time import monotonic
 
 from kb import meaning, words
 from kb.meaning import Embedder
-from kb.reading.ranking import MOST, Ranked, Within, among
+from kb.reading.ranking import MOST, Ranked, Within
 from kb.reading.rows import Row, microseconds, present, row, rows
 
 FLOOR = 0.3  # cosine: below, likeness says nothing
@@ -91,7 +91,7 @@ def nearest(
     if not any(vector):
         return []
     literal = f"[{','.join(f'{value:.5g}' for value in vector)}]"
-    chosen, values = among(within)
+    chosen, values = within.conditions("near") if within else ("", [])
     if excluded:
         chosen += f" AND publication_id IN ({_WITHOUT})"
         values.append(words.all_of((), excluded))

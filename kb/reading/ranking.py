@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import Any
 
 from kb import words
-from kb.models.publication import PublicationQuerySet
+from kb.reading.restricting import Restriction
 from kb.reading.rows import microseconds, present, rows
 from kb.reading.vocabulary import Understood
 
@@ -24,7 +24,7 @@ FETCHED = 8000  # posts that one look for some of the words may read, of which i
 EACH = 400  # posts of one such look or walk
 K1, B = 1.4, 0.7  # saturation and weight of length, tuned on public judged collections
 
-Within = PublicationQuerySet | None
+Within = Restriction | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,10 @@ def rank(said: Understood, within: Within = None) -> Ranking:
     if not said.clauses:
         return Ranking([], is_exact=True, widened=False)
     everything = len(said.clauses) == len(said.query.clauses)
-    strict = _strict(said) if everything else []
-    posts, is_exact = _scored(said, strict, within)
+    posts, is_exact = _scored(said, _strict(said, within) if everything else [], within)
     with_all = len(posts)
     if with_all < ENOUGH and (len(said.clauses) > 1 or not everything):
-        posts, is_exact = _scored(said, _wide(said), within)
+        posts, is_exact = _scored(said, _wide(said, within), within)
     return Ranking(posts[:MOST], is_exact, widened=len(posts) > with_all)
 
 
@@ -78,11 +77,13 @@ def titled(said: Understood, most: int) -> list[int]:
     return [publication for (publication,) in rows(sql, values)]
 
 
-def _strict(said: Understood) -> list[Look]:
+def _strict(said: Understood, within: Within) -> list[Look]:
     """Candidates that have all words."""
     posts = [posts for posts, _ in said.clauses]
     clauses = [clause for _, clause in said.clauses]
     asked = words.all_of(clauses, said.query.excluded)
+    if _is_small(within):
+        return [Look(asked, is_walk=True)]
     if _expected(said, posts) <= INDEXED and posts[0] <= 4 * INDEXED:
         return [Look(asked)]
     marked = words.all_of(clauses, said.query.excluded, is_marked=True)
@@ -100,10 +101,17 @@ def _expected(said: Understood, posts: Sequence[int]) -> float:
     return expected
 
 
-def _wide(said: Understood) -> list[Look]:
+def _is_small(within: Within) -> bool:
+    """Whether so few posts are within that each is looked at."""
+    return within is not None and within.posts is not None and within.posts <= WALKED
+
+
+def _wide(said: Understood, within: Within) -> list[Look]:
     """Candidates that have some of the words, the rarest first."""
-    if said.posts <= RANKED:
-        return [Look(words.some_of([clause for _, clause in said.clauses], said.query.excluded))]
+    is_small = _is_small(within)
+    if said.posts <= RANKED or is_small:
+        asked = words.some_of([clause for _, clause in said.clauses], said.query.excluded)
+        return [Look(asked, is_walk=is_small)]
     looks: list[Look] = []
     rare: list[words.Clause] = []
     room = RANKED
@@ -159,40 +167,43 @@ def _scored(said: Understood, looks: Sequence[Look], within: Within) -> tuple[li
          ORDER BY score DESC, published_at DESC, publication_id DESC LIMIT {MOST + 1}
     """  # noqa: S608  (numbers of our own; all else comes as parameters)
     posts = [Ranked(*found) for found in rows(sql, [*values, *weights, max(said.length, 1.0)])]
-    walked = any(look.is_walk or look.most < RANKED for look in looks)
+    walked = any(look.is_walk or look.most < RANKED for look in looks) and not _is_small(within)
     return posts, not walked and len(posts) <= MOST
 
 
 def _look(look: Look, within: Within) -> tuple[str, list[Any]]:
-    inside, values = among(within)
-    if not look.is_walk:
-        # Materialised: the planner would rather walk all posts by date than believe that few match.
-        sql = f"""
-            WITH found AS MATERIALIZED (
-                SELECT publication_id, published_at FROM kb_publishedtext t
-                 WHERE words @@ %s::tsquery AND {present("t")} {inside} LIMIT {look.fetched}
-            ) SELECT publication_id FROM found
-               ORDER BY published_at DESC, publication_id DESC LIMIT {look.most}
-        """  # noqa: S608
-        return sql, [look.tsquery, *values]
+    if look.is_walk:
+        return _walk(look, within)
+    inside, values = within.conditions("t") if within else ("", [])
+    # Materialised: the planner would rather walk all posts by date than believe that few match.
+    sql = f"""
+        WITH found AS MATERIALIZED (
+            SELECT publication_id, published_at FROM kb_publishedtext t
+             WHERE words @@ %s::tsquery AND {present("t")} {inside} LIMIT {look.fetched}
+        ) SELECT publication_id FROM found
+           ORDER BY published_at DESC, publication_id DESC LIMIT {look.most}
+    """  # noqa: S608
+    return sql, [look.tsquery, *values]
+
+
+_TEXT = "SELECT * FROM kb_publishedtext x WHERE x.publication_id = n.publication_id OFFSET 0"
+
+
+def _walk(look: Look, within: Within) -> tuple[str, list[Any]]:
+    """The newest posts, or the newest of those within, as far as they have this."""
+    walked = "kb_publishedtext t"
+    values: list[Any] = []
+    if within:
+        newest, values = within.newest(WALKED)
+        walked = f"({newest}) AS n CROSS JOIN LATERAL ({_TEXT}) AS t"
     sql = f"""
         SELECT publication_id FROM (
-            SELECT publication_id, published_at, words FROM kb_publishedtext t
-             WHERE {present("t")} {inside}
-             ORDER BY published_at DESC, publication_id DESC LIMIT {WALKED} OFFSET 0
+            SELECT t.publication_id, t.published_at, t.words FROM {walked}
+             WHERE {present("t")} ORDER BY t.published_at DESC, t.publication_id DESC LIMIT {WALKED} OFFSET 0
         ) AS newest WHERE words @@ %s::tsquery
          ORDER BY published_at DESC, publication_id DESC LIMIT {look.most}
     """  # noqa: S608
     return sql, [*values, look.tsquery]
-
-
-def among(within: Within) -> tuple[str, list[Any]]:
-    """The condition that `publication_id` is one of these, and its values."""
-    if within is None:
-        return "", []
-    chosen = within.using("reading").order_by().values("pk").query
-    sql, values = chosen.get_compiler("reading").as_sql()
-    return f"AND publication_id IN ({sql})", list(values)
 
 
 # 1 - norm / (n + norm) is n / (n + norm), with n named once. See above for n.

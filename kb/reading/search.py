@@ -1,6 +1,6 @@
 """Turn what somebody typed into the posts that they mean, best first, with the reason for each.
 
-    answer = search("retry kafka time-outs", within=Publication.reading.filter(...), limit=20)
+    answer = search("retry kafka time-outs", within=restriction(wanted), limit=20)
     answer.hits[0].card                its stored card, JSON
     answer.hits[0].shown.title         safe HTML with <mark>; also .summary and .passage, of the body
     answer.hits[0].shown.reasons       [Reason("title", ["retry", "time-outs"]), Reason("body", ["Kafka"])]

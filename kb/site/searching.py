@@ -12,8 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.timesince import timesince
 
 from kb.choices import FacetKind
-from kb.models.publication import PublicationQuerySet
-from kb.reading.listing import Wanted, restriction
+from kb.reading.listing import Wanted
+from kb.reading.restricting import Restriction, restriction
 from kb.reading.search import LONGEST, Answer, BadCursor, FacetCount, Hit, search
 from kb.site.access import for_readers, refuse_hidden
 from kb.site.views import page
@@ -98,7 +98,7 @@ class Asked:
         values = self.chosen if chosen is None else chosen
         return f"?{urlencode([('q', self.words), *values, *more.items()])}"
 
-    def within(self) -> PublicationQuerySet | None:
+    def within(self) -> Restriction | None:
         return restriction(Wanted(facets=tuple((one,) for one in self.chosen)))
 
 
