@@ -279,7 +279,8 @@ def vector(fields: Sequence[str]) -> Vector:
                 places.setdefault(token.lexeme, []).append(f"{at}{weight}")
                 length += 1
             position += (found[-1].position if found else 0) + GAP
-        words.update(token.word for token in found if _is_plain(token))
+        # Of a text that is longer than PostgreSQL can hold, what comes too late to be found is no word of it.
+        words.update(token.word for token in found if token.lexeme in places and _is_plain(token))
         if weight == "A":
             marked.update(MARK + token.lexeme for token in found)
     parts = [f"{quoted(lexeme)}:{','.join(at[:MOST_PLACES])}" for lexeme, at in places.items()]

@@ -120,3 +120,13 @@ def test_highlights_find_what_taking_the_whole_text_apart_finds(
 
     places = [(token.start, token.end, token.lexeme) for token in found]
     assert places == [(it.start, it.end, it.lexeme) for it in every if it.lexeme in wanted]
+
+
+def test_of_a_text_too_long_to_be_held_no_word_is_kept_that_cannot_be_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(words, "LARGEST", 40)
+
+    made = words.vector(["", "", "", "kettle teapot saucer spoon"])
+
+    assert (made.lexemes, made.words) == ({"kettl", "teapot"}, {"kettle", "teapot"})
