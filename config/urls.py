@@ -1,10 +1,14 @@
 """Turn a path into one of kb's doors: API, admin, site."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
+
+from kb.api.door import NothingHere
 
 urlpatterns = [
     path("api/v1/", include("kb.api.urls")),
+    # Only with a slash at the end: an address that merely lacks it is sent to the right one.
+    path("api/", include([re_path(r"^(?:[\s\S]*/)?$", NothingHere.as_view())])),
     path("admin/", admin.site.urls),
     path("", include("kb.site.urls")),
 ]

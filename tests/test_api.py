@@ -321,6 +321,7 @@ def test_what_is_published_again_as_a_draft_still_shows_the_approved_text(
         "nothing/",
         "posts/full/other/",
         "%0A/",
+        "a%0Ab/",
     ],
 )
 def test_an_address_without_anything_is_a_404(client: Client, path: str) -> None:

@@ -468,6 +468,19 @@ def test_a_lacking_scope_is_named(client: Client, lasting: Issue) -> None:
 
 
 @BOTH
+@pytest.mark.parametrize("offered", ["", " ", "Bearer", "Bearer ", "Basic eDp5", "Bearer \xff"])
+@pytest.mark.parametrize("path", ["v1/status/", "v1/nothing/", "v1/a%0Ab/", "v2/", ""])
+def test_an_authorization_header_without_a_token_is_refused_everywhere(
+    client: Client, settings: Any, offered: str, path: str
+) -> None:
+    settings.KB_READ_ACCESS = "public"
+
+    response = client.get(f"/api/{path}", HTTP_AUTHORIZATION=offered)
+
+    assert (response.status_code, response.json()["code"]) == (401, "invalid_token")
+
+
+@BOTH
 @pytest.mark.parametrize("access", ["public", "authenticated"])
 def test_a_token_that_opens_nothing_is_refused_alike_whatever_the_reason(
     client: Client, lasting: Issue, people: SimpleNamespace, now: datetime, settings: Any, access: str

@@ -1,9 +1,8 @@
 """Turn a path under /api/v1/ into its view."""
 
-from django.urls import path, re_path
+from django.urls import path
 
 from kb.api import docs, entities, finding, similar, views
-from kb.api.door import NothingHere
 
 app_name = "api"
 urlpatterns = [
@@ -30,6 +29,4 @@ urlpatterns = [
     path("document-schema/", views.DocumentSchema.as_view(), name="document-schema"),
     path("schema/", docs.Schema.as_view(), name="schema"),
     path("docs/", docs.Docs.as_view(), name="docs"),
-    # Only with a slash at the end: an address that merely lacks it is sent to the right one.
-    re_path(r"^(?:.*/)?$", NothingHere.as_view(), name="nothing"),
 ]
