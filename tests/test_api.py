@@ -491,6 +491,18 @@ def test_a_broken_accept_header_is_no_failure(client: Client, full: Publication,
     assert client.get("/api/v1/posts/full/", headers={"Accept": accept}).status_code in {200, 406}
 
 
+def test_accept_headers_of_any_length_fill_no_memory(client: Client, full: Publication) -> None:
+    door.chosen.cache_clear()
+
+    answers = [
+        client.get("/api/v1/posts/full/", headers={"Accept": f"application/json, text/{'x' * 9000}{n}"})
+        for n in range(2)
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert door.chosen.cache_info().currsize == 0
+
+
 @pytest.mark.parametrize("held", ["*, x", '"', 'W/"', "\x00", '"a' * 3000, "W/*", "é"])
 def test_a_broken_if_none_match_is_ignored(client: Client, full: Publication, held: str) -> None:
     assert client.get("/api/v1/posts/full/", headers={"If-None-Match": held}).status_code == 200

@@ -26,6 +26,7 @@ from kb.choices import Scope
 from kb.reading.rows import Row, persistently
 
 READS = ("GET", "HEAD", "OPTIONS")
+LONGEST_KEPT = 200  # characters of an Accept header
 
 
 class ReadView(APIView):
@@ -52,7 +53,10 @@ class ReadView(APIView):
         if request.method not in READS:
             raise exceptions.MethodNotAllowed(request.method)
         request.reader.require(self.scope)
-        self.renderer = chosen(tuple(self.renderer_classes), request.META.get("HTTP_ACCEPT", "*/*"))
+        accept = request.META.get("HTTP_ACCEPT", "*/*")
+        # Readers may send headers of any length: kept are those that browsers and programs send.
+        choose = chosen if len(accept) <= LONGEST_KEPT else chosen.__wrapped__
+        self.renderer = choose(tuple(self.renderer_classes), accept)
         handler = self.options if request.method == "OPTIONS" else self.get
         return handler(request, *args, **kwargs)
 
