@@ -265,7 +265,8 @@ class Options(BaseSettings):
         bool,
         Option(
             what="Believe X-Forwarded-Proto, X-Forwarded-For and X-Request-ID. Only behind a proxy that sets "
-            "them itself; without it a TLS-ending proxy makes a redirect loop",
+            "them itself and drops headers with an underscore, as nginx does: X_Forwarded_For counts as the "
+            "same; without it a TLS-ending proxy makes a redirect loop",
             expected=SWITCH,
             undo="unset it and restart",
         ),
