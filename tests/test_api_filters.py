@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg import ClientCursor
 
+from kb.api import parameters
 from kb.api.filters import BY_TYPE_AND_NAME
 from kb.flow import reviewing
 from kb.models import Post, Publication
@@ -179,6 +180,18 @@ def test_a_misspelt_parameter_is_named_with_the_nearest_right_one(client: Client
         "retry": False,
         "request_id": response.headers["X-Request-ID"],
     }
+
+
+def test_of_many_misspelt_parameters_no_more_are_looked_at_than_are_told(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[str] = []
+    monkeypatch.setattr(parameters, "nearest", lambda name, names: looked_at.append(name))
+
+    response = client.get("/api/v1/posts/?" + "&".join(f"stak{n}=x" for n in range(500)))
+
+    told = [fault["parameter"] for fault in response.json()["errors"]]
+    assert told == looked_at == [f"stak{n}" for n in range(20)]
 
 
 @pytest.mark.parametrize(
