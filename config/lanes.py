@@ -121,7 +121,7 @@ class GuardMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         self.require_host(request)
         response = self.refusal(request) or self.get_response(request)
-        # Its length, and for an address that only lacks the slash at its end the way to the right one.
+        # Its length.
         return self.common.process_response(request, cast(HttpResponse, response))
 
     def require_host(self, request: HttpRequest) -> None:

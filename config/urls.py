@@ -7,8 +7,7 @@ from kb.api.door import NothingHere
 
 urlpatterns = [
     path("api/v1/", include("kb.api.urls")),
-    # Only with a slash at the end: an address that merely lacks it is sent to the right one.
-    path("api/", include([re_path(r"^(?:[\s\S]*/)?$", NothingHere.as_view())])),
+    path("api/", include([re_path(r"^", NothingHere.as_view())])),
     path("admin/", admin.site.urls),
     path("", include("kb.site.urls")),
 ]

@@ -443,7 +443,7 @@ def test_an_open_api_asks_for_no_user_even_of_those_who_logged_in(
 
 
 # --- Methods and forms --------------------------------------------------------------------------------------
-@pytest.mark.parametrize("address", [*ADDRESSES, "/api/v1/posts/none/", "/api/v1/nothing/"])
+@pytest.mark.parametrize("address", [*ADDRESSES, "/api/v1/posts/none/", "/api/v1/nothing/", "/api/v1/posts"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"])
 def test_nothing_can_be_written(client: Client, address: str, method: str) -> None:
     response = client.generic(method, address, b"{}", content_type="application/json")
@@ -509,9 +509,9 @@ def test_a_broken_if_none_match_is_ignored(client: Client, full: Publication, he
 
 
 def test_a_forgotten_slash_is_put_right(client: Client, full: Publication) -> None:
-    response = client.get("/api/v1/posts/full")
+    response = client.get("/api/v1/posts/full?brief=true")
 
-    assert (response.status_code, response.headers["Location"]) == (301, "/api/v1/posts/full/")
+    assert (response.status_code, response.headers["Location"]) == (301, "/api/v1/posts/full/?brief=true")
 
 
 # --- Access -------------------------------------------------------------------------------------------------
@@ -524,6 +524,7 @@ def test_a_closed_api_says_the_same_to_a_stranger_everywhere(
         *ADDRESSES,
         "/api/v1/docs/",
         "/api/v1/nothing/",
+        "/api/v1/posts",
         "/api/v1/posts/draft/",
         "/api/v1/posts/none/",
         "/api/v1/posts/?topik=1",

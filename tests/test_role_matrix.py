@@ -210,7 +210,7 @@ def make_world() -> SimpleNamespace:
             "/admin/(?P<url>.*)$": "/admin/nothing/",
             "/api/v1/entities/<str:type>/<str:slug>/": "/api/v1/entities/stack/python/",
             "/api/v1/entities/<str:type>/<str:slug>/posts/": "/api/v1/entities/stack/python/posts/",
-            r"/api/^(?:[\s\S]*/)?$": "/api/v1/nothing/",
+            "/api/^": "/api/v1/nothing/",
             "/entities/<str:type>/<str:slug>/": "/entities/stack/python/",
         },
     )

@@ -469,7 +469,7 @@ def test_a_lacking_scope_is_named(client: Client, lasting: Issue) -> None:
 
 @BOTH
 @pytest.mark.parametrize("offered", ["", " ", "Bearer", "Bearer ", "Basic eDp5", "Bearer \xff"])
-@pytest.mark.parametrize("path", ["v1/status/", "v1/nothing/", "v1/a%0Ab/", "v2/", ""])
+@pytest.mark.parametrize("path", ["v1/status/", "v1/nothing/", "v1/a%0Ab/", "v1/posts", "v2/", ""])
 def test_an_authorization_header_without_a_token_is_refused_everywhere(
     client: Client, settings: Any, offered: str, path: str
 ) -> None:

@@ -12,7 +12,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified, QueryDict
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotModified,
+    HttpResponsePermanentRedirect,
+    QueryDict,
+)
 from django.utils.cache import patch_vary_headers
 from django.utils.http import parse_etags
 from rest_framework import exceptions
@@ -101,12 +108,17 @@ def chosen(renderers: tuple[type[BaseRenderer], ...], accept: str) -> type[BaseR
 
 
 class NothingHere(ReadView):
-    """Any other address: those who may not read learn nothing here either."""
+    """Any other address: those who may not read learn nothing here either.
+
+    Where it merely lacks the slash at its end, the reader is sent to the one that has it.
+    """
 
     schema = None
     scope = ""
 
     def get(self, request, *args, **kwargs):
+        if not request.path_info.endswith("/"):
+            return HttpResponsePermanentRedirect(request.get_full_path(force_append_slash=True))
         raise Http404
 
     options = get
