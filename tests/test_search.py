@@ -142,6 +142,25 @@ def test_drafts_withdrawn_and_withheld_posts_are_found_by_nobody(
     assert suggesting.suggest("samo") == suggesting.Suggestions()
 
 
+def test_a_word_of_what_is_withheld_alone_is_one_that_no_post_has(
+    published: Any, make_post: MakePost, people: Any, now: datetime
+) -> None:
+    withheld = make_post(slug="withheld", title="Samovar")
+    head, long_ago = withheld.head, now - timedelta(days=900)
+    reviewing.approve(withheld, number=1, fingerprint=head.fingerprint, by=people.reviewer, at=long_ago)
+    Oversight.objects.create(post=withheld, withhold_when_overdue=True, set_by=people.reviewer)
+    publishing.refresh(withheld, at=long_ago)
+    published(slug="one", title="Samovas")
+    published(slug="two", title="Samovas")
+
+    by_the_clock = search("samovar")
+    reviewing.withdraw(withheld, by=people.reviewer, at=now, comment="wrong")
+    by_a_person = search("samovar")
+
+    assert slugs(by_the_clock) == slugs(by_a_person) == ["two", "one"]
+    assert by_the_clock.corrections == by_a_person.corrections == (Correction("samovar", "samovas"),)
+
+
 @pytest.mark.parametrize("walked", [6000, 1], ids=["each is looked at", "the newest are walked"])
 @pytest.mark.parametrize("indexed", [30_000, 0], ids=["by the index", "by the walk"])
 def test_filters_restrict_what_is_searched(

@@ -22,6 +22,11 @@ _KNOWN = """
     SELECT 'total', '', posts::bigint, length, NULL::text[] FROM kb_publishedtotals
     UNION ALL SELECT 'term', lexeme, posts, 0, NULL FROM kb_publishedterm WHERE lexeme = ANY(%s)
     UNION ALL SELECT 'synonym', lexemes, 0, 0, words FROM kb_publishedsynonym WHERE lexemes = ANY(%s)
+    UNION ALL SELECT 'withheld', asked.lexeme, count(*), 0, NULL
+      FROM (SELECT t.words FROM kb_publication p JOIN kb_publishedtext t ON t.publication_id = p.id
+             WHERE p.withhold_at <= now() OFFSET 0) AS hidden
+      JOIN unnest(%s::text[], %s::text[]) AS asked (lexeme, tsquery) ON words @@ asked.tsquery::tsquery
+     GROUP BY asked.lexeme
 """
 _TERMS = "SELECT lexeme, posts FROM kb_publishedterm WHERE lexeme = ANY(%s)"
 # What is withheld since its date passed is counted until somebody retracts it: a word must not tell of it.
@@ -89,8 +94,10 @@ def understand(query: words.Query, *, is_begun: bool = False) -> Understood:
     """Look the words up; `is_begun`: the last one may be the beginning of a word."""
     runs = _runs(query)
     asked = [*query.lexemes, *(words.MARK + lexeme for lexeme in query.lexemes), *_joined(query)]
-    found = rows(_KNOWN, [asked, list(runs)])
-    known = {name: posts for kind, name, posts, _, _ in found if kind == "term"}
+    found = rows(_KNOWN, [asked, list(runs), asked, [*map(words.quoted, asked)]])
+    # Counted until somebody retracts it: a correction that is not offered would tell of it.
+    withheld = {name: posts for kind, name, posts, _, _ in found if kind == "withheld"}
+    known = {name: posts - withheld.get(name, 0) for kind, name, posts, _, _ in found if kind == "term"}
     posts, length = next(((posts, length) for kind, _, posts, length, _ in found if kind == "total"), (0, 0))
     weights: dict[str, float] = {lexeme: float(times) for lexeme, times in query.lexemes.items()}
     weights |= {lexeme: JOINED for lexeme in _joined(query) if known.get(lexeme)}
