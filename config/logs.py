@@ -79,7 +79,11 @@ def _write_line(request: HttpRequest, status: int, ms: float) -> None:
         "ms": round(ms, 1),
         "user": user,
     }
-    access.log(level, "%s %s %s %.1f ms", request.method, request.path, status, ms, extra=fields)
+    # Logger.log would look for the place in the code, and at each name of what is added.
+    args = (request.method, request.path, status, ms)
+    record = logging.LogRecord(access.name, level, "", 0, "%s %s %s %.1f ms", args, None)
+    record.__dict__.update(fields)
+    access.handle(record)
 
 
 _as_json = json.JSONEncoder(default=str).encode
@@ -96,9 +100,8 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             "request_id": request_id(),
         }
-        line |= {
-            name: getattr(record, name) for name in _own_fields if getattr(record, name, None) is not None
-        }
+        known = record.__dict__
+        line |= {name: known[name] for name in _own_fields if known.get(name) is not None}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         if record.stack_info:

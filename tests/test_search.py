@@ -161,12 +161,12 @@ def test_a_word_of_what_is_withheld_alone_is_one_that_no_post_has(
     assert by_the_clock.corrections == by_a_person.corrections == (Correction("samovar", "samovas"),)
 
 
-@pytest.mark.parametrize("walked", [6000, 1], ids=["each is looked at", "the newest are walked"])
+@pytest.mark.parametrize("walked", [3000, 1], ids=["each is looked at", "the newest are walked"])
 @pytest.mark.parametrize("indexed", [30_000, 0], ids=["by the index", "by the walk"])
 def test_filters_restrict_what_is_searched(
     published: Any, monkeypatch: pytest.MonkeyPatch, walked: int, indexed: int
 ) -> None:
-    monkeypatch.setattr(ranking, "WALKED", walked)
+    monkeypatch.setattr(ranking, "WALKED_WITHIN", walked)
     monkeypatch.setattr(ranking, "INDEXED", indexed)
     for place, stack in enumerate((["go"], ["go", "rust"], ["rust"], ["zig"])):
         published(slug=f"n{place}", title="Kettle", stack=stack, topic="tea", scores={"quality": 10 * place})

@@ -1,8 +1,9 @@
 """Turn what posts have in common into values with counts: kept ones for all posts, and counted for some."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 
 from kb.reading.listing import COLUMNS, Estimate, Wanted, listed
 from kb.reading.rows import present, rows
@@ -51,20 +52,16 @@ def _kept(kinds: Sequence[str], limit: int) -> Facets:
 def _counted(kinds: Sequence[str], limit: int, wanted: Wanted) -> Facets:
     columns = [COLUMNS[kind][0] for kind in kinds]
     found = listed(wanted, limit=COUNTED, columns=columns, enough=ENOUGH)
-    counts = {kind: Counter[str]() for kind in kinds}
-    for row in found.page.rows:
-        for kind, value in zip(kinds, row, strict=True):
-            counts[kind].update(_words(value, COLUMNS[kind][1]))
-    values = {
-        kind: sorted(each.items(), key=lambda item: (-item[1], item[0]))[:limit]
-        for kind, each in counts.items()
-    }
+    values: dict[str, list[tuple[str, int]]] = {kind: [] for kind in kinds}
+    for kind, column in zip(kinds, zip(*found.page.rows, strict=True), strict=bool(found.page.rows)):
+        counts = Counter(word for value in column for word in _words(value, COLUMNS[kind][1]))
+        values[kind] = nsmallest(limit, counts.items(), key=lambda item: (-item[1], item[0]))
     return Facets(values, found.count, len(found.page.rows))
 
 
-def _words(value: object, several: bool) -> list[str]:
+def _words(value: object, several: bool) -> Iterable[str]:
     if several:
-        return list(dict.fromkeys(value))  # type: ignore[call-overload]
+        return dict.fromkeys(value)  # type: ignore[call-overload,no-any-return]
     if isinstance(value, bool):
         return ["true" if value else "false"]
     return [str(value)] if value else []

@@ -20,6 +20,7 @@ ENOUGH = 50  # posts with all words; below, posts with some of them come too
 RANKED = 2000  # candidates whose score is computed
 INDEXED = 30_000  # postings that one look into the index may read
 WALKED = 6000  # newest posts that are looked at for words that very many posts have
+WALKED_WITHIN = 3000  # the same of those within facets and bounds, whose texts lie far apart
 FETCHED = 8000  # posts that one look for some of the words may read, of which it keeps the newest
 EACH = 400  # posts of one such look or walk
 K1, B = 1.4, 0.7  # saturation and weight of length, tuned on public judged collections
@@ -103,7 +104,7 @@ def _expected(said: Understood, posts: Sequence[int]) -> float:
 
 def _is_small(within: Within) -> bool:
     """Whether so few posts are within that each is looked at."""
-    return within is not None and within.posts is not None and within.posts <= WALKED
+    return within is not None and within.posts is not None and within.posts <= WALKED_WITHIN
 
 
 def _wide(said: Understood, within: Within) -> list[Look]:
@@ -194,7 +195,7 @@ def _walk(look: Look, within: Within) -> tuple[str, list[Any]]:
     walked = "kb_publishedtext t"
     values: list[Any] = []
     if within:
-        newest, values = within.newest(WALKED)
+        newest, values = within.newest(WALKED_WITHIN)
         walked = f"({newest}) AS n CROSS JOIN LATERAL ({_TEXT}) AS t"
     sql = f"""
         SELECT publication_id FROM (
