@@ -151,7 +151,7 @@ def suggestions() -> dict[str, list[str]]:
         "topics": _commonest(topic for _, topic, _, _ in sample),
         "sources": _commonest(source for _, _, source, _ in sample),
         "entities": _commonest(f"{kind}:{name}" for kind, name in entities.order_by()),
-        "authors": [user.username for user in writers.values()],
+        "authors": sorted(user.username for user in writers.values()),
         "runs": [str(pk) for pk in runs],
     }
 

@@ -17,9 +17,13 @@ pytestmark = [
 Screenshot = Callable[[Page | Locator, str], None]
 
 
+PATIENCE = 30_000  # milliseconds: Swagger UI draws itself anew for each letter, on a busy machine for seconds
+
+
 @pytest.fixture(autouse=True)
-def public(settings: Any) -> None:
+def public(settings: Any, page: Page) -> None:
     settings.KB_READ_ACCESS = "public"
+    page.set_default_timeout(PATIENCE)
 
 
 def test_a_front_end_developer_tries_a_request_without_leaving_the_page(
@@ -34,13 +38,13 @@ def test_a_front_end_developer_tries_a_request_without_leaving_the_page(
     page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
 
     response = page.goto(f"{live_server.url}/api/v1/docs/")
-    expect(page.get_by_role("heading", name="kb API")).to_be_visible()
+    expect(page.get_by_role("heading", name="kb API")).to_be_visible(timeout=PATIENCE)
     screenshot(page, "api-docs")
     operation = page.locator("#operations-Posts-posts")
     operation.locator(".opblock-summary-control").click()
     screenshot(page, "api-docs-operation")
     operation.get_by_role("button", name="Execute").click()
-    expect(operation.locator(".live-responses-table")).to_contain_text("Measure first")
+    expect(operation.locator(".live-responses-table")).to_contain_text("Measure first", timeout=PATIENCE)
     screenshot(operation, "api-docs-answer")
 
     assert response is not None
@@ -55,7 +59,8 @@ def test_a_refusal_shows_in_full(page: Page, live_server: Any, troubles: Any) ->
     operation.get_by_placeholder("slug").fill("none")
     operation.get_by_role("button", name="Execute").click()
 
-    expect(operation.locator(".live-responses-table")).to_contain_text("There is nothing here.")
+    answer = operation.locator(".live-responses-table")
+    expect(answer).to_contain_text("There is nothing here.", timeout=PATIENCE)
 
 
 def test_an_operation_of_each_kind_and_the_shapes_open_without_a_complaint(
@@ -64,7 +69,7 @@ def test_an_operation_of_each_kind_and_the_shapes_open_without_a_complaint(
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": 400, "height": 900})
     page.goto(f"{live_server.url}/api/v1/docs/")
-    expect(page.get_by_role("heading", name="kb API")).to_be_visible()
+    expect(page.get_by_role("heading", name="kb API")).to_be_visible(timeout=PATIENCE)
     screenshot(page, "api-docs-dark-narrow")
     page.locator(".models-control").click()
     expect(page.locator(".models.is-open")).to_be_visible()
