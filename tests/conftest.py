@@ -1,6 +1,7 @@
 """The fixed cast and makers that tests share."""
 
 import gc
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -57,6 +58,11 @@ SLOW = (
     "test_review.py",
     "test_loading.py",
 )
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than cores: each waits for PostgreSQL and Chromium nearly half of its time."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
