@@ -121,7 +121,7 @@ class GuardMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         self.require_host(request)
         response = self.refusal(request) or self.get_response(request)
-        # Its length.
+        # For the header with its length; no address under /api/ is left to be sent to one with a slash.
         return self.common.process_response(request, cast(HttpResponse, response))
 
     def require_host(self, request: HttpRequest) -> None:
